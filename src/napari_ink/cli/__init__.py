@@ -1,0 +1,53 @@
+"""The command line: ``napari-ink COMMAND …``, one module a command.
+
+A command module has ``add_arguments(parser)`` and ``run(args) -> int | None``; its docstring's
+first line is the help text. Heavy imports belong inside ``run``, so that ``--help`` is instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+
+from napari_ink.errors import InkError
+
+COMMANDS = (
+    "info",
+    "convert",
+    "synth",
+    "predict",
+    "evaluate",
+    "export",
+    "import-checkpoint",
+)
+
+
+def _module(command: str):
+    return import_module(f"{__name__}.{command.replace('-', '_')}")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with every command's arguments."""
+    parser = argparse.ArgumentParser(
+        prog="napari-ink", description="See, trust and tune the ink of carbonised papyri."
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        module = _module(command)
+        summary = (module.__doc__ or "").strip().splitlines()[0]
+        module.add_arguments(subparsers.add_parser(command, help=summary, description=summary))
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; exit code 2 and one line on an error the user can mend."""
+    args = build_parser().parse_args(argv)
+    try:
+        return _module(args.command).run(args) or 0
+    except InkError as error:
+        print(f"napari-ink: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("napari-ink: stopped", file=sys.stderr)
+        return 130

@@ -1,0 +1,96 @@
+"""What to predict and how: the one record that docks, command line and scripts hand over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Box(NamedTuple):
+    """A half-open rectangle of the fragment's plane, in full-resolution pixels."""
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """The rectangle as ``(y, x)`` slices."""
+        return slice(self.y0, self.y1), slice(self.x0, self.x1)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(height, width)`` in pixels."""
+        return self.y1 - self.y0, self.x1 - self.x0
+
+
+@dataclass(frozen=True)
+class PredictionSettings:
+    """Settings of one prediction; the defaults of every driver live here and nowhere else.
+
+    Attributes
+    ----------
+    layers : tuple of int, optional
+        Depth window ``(first, end)``, half-open, in the numbering of the stored layers.
+        ``None``: the window of the checkpoint.
+    reverse_depth : bool
+        Flip the window along z after it was taken.
+    task : str, optional
+        Name of the task; ``None``: the checkpoint's first.
+    region : Box, optional
+        Predict only here; ``None``: wherever there is papyrus.
+    focus : tuple of float, optional
+        ``(y, x)`` of the point whose surroundings come first. Orders the work, never changes it.
+    tile : int, optional
+        Side of a network input in pixels, halo included; ``None``: chosen from halo and memory.
+    overlap : float, optional
+        ``None``: tiles overlap by the halo, which is cropped. A fraction in [0, 1): tiles overlap
+        by that share of their side and are blended with Gaussian weights (σ = tile / 8).
+    batch : int, optional
+        Tiles a forward pass; ``None``: chosen from memory.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    precision : str
+        ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+    runtime : str
+        ``torch``, ``openvino`` or ``openvino-int8``.
+    """
+
+    layers: tuple[int, int] | None = None
+    reverse_depth: bool = False
+    task: str | None = None
+    region: Box | None = None
+    focus: tuple[float, float] | None = None
+    tile: int | None = None
+    overlap: float | None = None
+    batch: int | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    runtime: str = "torch"
+
+
+@dataclass(frozen=True)
+class TileDone:
+    """One finished output block.
+
+    Attributes
+    ----------
+    index, total : int
+        Blocks done, this one included, and blocks in all.
+    box : Box
+        Where the block lies.
+    probability : numpy.ndarray
+        Ink probability, float32, ``(y, x)``, or ``(z, y, x)`` for a network that labels volumes;
+        NaN where nothing was predicted.
+    spread : numpy.ndarray or None
+        Standard deviation over Monte Carlo samples, same shape; ``None`` for a single pass.
+    """
+
+    index: int
+    total: int
+    box: Box
+    probability: np.ndarray
+    spread: np.ndarray | None = None
