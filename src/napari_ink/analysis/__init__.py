@@ -1,0 +1,1 @@
+"""Numbers and figures about a prediction or a checkpoint, headless."""
