@@ -1,0 +1,1 @@
+"""Networks: one architecture a file, their contract, and the checkpoint that carries them."""

@@ -1,0 +1,96 @@
+"""What every network promises to the rooms that use it, and how its halo is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from torch import nn
+
+from napari_ink.errors import SettingsError
+
+if TYPE_CHECKING:
+    from napari_ink.models.checkpoint import CheckpointInfo
+
+#: Gates that replace a network's own while folding: one ``(experts, channels)`` array a layer
+#: name, or a function of the layer's name and its own gates.
+GateOverride = "Mapping[str, ArrayLike] | Callable[[str, Tensor], Tensor]"
+
+
+class InkNetwork(nn.Module):
+    """Base of all networks: volume and task in, logits out.
+
+    ``forward(volume, task)`` maps ``(batch, 1, z, y, x)`` float32, already normalised, and
+    ``(batch,)`` int64 to logits: ``(batch, 1, y / output_stride, x / output_stride)`` if
+    ``output`` is ``"layer"``, ``(batch, z, y, x)`` if it is ``"volume"``.
+
+    Attributes
+    ----------
+    architecture : str
+        Name in :mod:`napari_ink.models.registry`.
+    arguments : dict
+        What :func:`napari_ink.models.registry.build` needs to build the same network again;
+        JSON-able.
+    depth : int
+        Layers taken.
+    output : str
+        ``"layer"`` (one ink map) or ``"volume"`` (a labelled volume).
+    output_stride : int
+        Input pixels an output pixel, along y and x.
+    multiple_of : int
+        Sides of the input, y and x, are multiples of this; so are the origins of tiles, without
+        which pooling would fall on another grid and change the map.
+    halo : int
+        Pixels of context around a block, a multiple of ``multiple_of``. A fresh network declares
+        its receptive field, which is exact and wide; a checkpoint carries the measured one
+        (:func:`measure_halo`).
+    tasks : tuple of str
+        Names of the tasks, in the order of their indices.
+    info : CheckpointInfo or None
+        Metadata, of a network that came from a file.
+    """
+
+    architecture: str
+    arguments: dict
+    depth: int
+    output: Literal["layer", "volume"]
+    output_stride: int = 1
+    multiple_of: int
+    halo: int
+    tasks: tuple[str, ...]
+    info: CheckpointInfo | None = None
+
+    def fold(self, task: int | str = 0, gates: GateOverride | None = None) -> nn.Module:
+        """An ordinary network for one task: ``(batch, 1, z, y, x)`` to this network's logits.
+
+        Experts are merged and batch norm is absorbed; dropout and gate noise are gone. The result
+        shares no memory with this network, is in eval mode and needs no gradient.
+        """
+        raise NotImplementedError
+
+    def task_index(self, task: int | str) -> int:
+        """Index of a task given by name or index."""
+        if isinstance(task, str):
+            if task in self.tasks:
+                return self.tasks.index(task)
+        elif 0 <= int(task) < len(self.tasks):
+            return int(task)
+        raise SettingsError(
+            f"the network has no task {task!r}", f"choose one of {', '.join(self.tasks)}"
+        )
+
+    def check_shape(self, shape: Sequence[int]) -> None:
+        """Raise SettingsError unless a volume of this shape fits the network."""
+        if len(shape) != 5 or shape[1] != 1:
+            raise SettingsError(
+                f"a volume of shape {tuple(shape)}", "the network takes (batch, 1, z, y, x)"
+            )
+        if shape[2] != self.depth and self.output == "layer":
+            raise SettingsError(
+                f"a volume of {shape[2]} layers", f"the network takes {self.depth} layers"
+            )
+        if any(side < 1 or side % self.multiple_of for side in shape[3:]):
+            raise SettingsError(
+                f"a tile of {shape[3]}×{shape[4]} px",
+                f"its sides must be multiples of {self.multiple_of} px",
+            )

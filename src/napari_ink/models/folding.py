@@ -1,0 +1,101 @@
+"""Absorbing batch norm: from a trained network to the ordinary one that is run."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from napari_ink.models.activations import FReLU
+from napari_ink.models.mode import MoDEConv3d
+
+
+def norm_as_affine(norm: nn.modules.batchnorm._BatchNorm) -> tuple[Tensor, Tensor]:
+    """Scale and shift, float64, of a batch norm that uses its running statistics."""
+    scale = norm.weight.double() * torch.rsqrt(norm.running_var.double() + norm.eps)
+    return scale, norm.bias.double() - scale * norm.running_mean.double()
+
+
+def folded_convolution(conv: nn.Module, norm: nn.Module | None = None) -> nn.Module:
+    """A convolution, plain or transposed, that includes the batch norm after it.
+
+    Parameters
+    ----------
+    conv : nn.Module
+        ``nn.Conv2d``, ``nn.Conv3d``, ``nn.ConvTranspose2d`` or ``nn.ConvTranspose3d``.
+    norm : nn.Module, optional
+        Batch norm that follows.
+
+    Returns
+    -------
+    nn.Module
+        Of the same kind and shape; multiplied out in float64, then cast back.
+    """
+    weight = conv.weight.double()
+    bias = None if conv.bias is None else conv.bias.double()
+    if norm is not None:
+        scale, shift = norm_as_affine(norm)
+        shape = [1] * weight.ndim
+        shape[1 if conv.transposed else 0] = -1
+        weight = weight * scale.view(shape)
+        bias = shift if bias is None else shift + bias * scale
+    return _like(conv, weight.to(conv.weight.dtype), bias)
+
+
+def folded_mode(conv: MoDEConv3d, norm: nn.Module | None, gates: Tensor) -> nn.Conv3d:
+    """A gated convolution for one task, with the batch norm after it, as an ordinary one.
+
+    Parameters
+    ----------
+    conv : MoDEConv3d
+        The mixture.
+    norm : nn.Module or None
+        Batch norm that follows.
+    gates : Tensor
+        ``(5, out_channels)`` float64.
+    """
+    kernel, dtype = conv.merge(gates), conv.conv5.dtype
+    bias = None
+    if norm is not None:
+        scale, bias = norm_as_affine(norm)
+        kernel = kernel * scale.view(-1, 1, 1, 1, 1)
+    shell = nn.Conv3d(conv.in_channels, conv.out_channels, 5, padding=2, device="meta")
+    return _like(shell, kernel.to(dtype), bias)
+
+
+def _like(conv: nn.Module, weight: Tensor, bias: Tensor | None) -> nn.Module:
+    """A convolution of the same geometry with this weight and bias."""
+    folded = type(conv)(
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size,
+        stride=conv.stride,
+        padding=conv.padding,
+        groups=conv.groups,
+        bias=bias is not None,
+        device="meta",
+    )
+    folded.weight = nn.Parameter(weight, requires_grad=False)
+    if bias is not None:
+        folded.bias = nn.Parameter(bias.to(weight.dtype), requires_grad=False)
+    return folded
+
+
+class FoldedFReLU(nn.Module):
+    """Funnel activation whose batch norm sits in the depthwise convolution."""
+
+    def __init__(self, funnel: nn.Module) -> None:
+        super().__init__()
+        self.funnel = funnel
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Same shape as ``features``."""
+        return torch.maximum(features, self.funnel(features))
+
+
+def folded_activation(activation: nn.Module) -> nn.Module:
+    """The activation without batch norm inside."""
+    if isinstance(activation, FReLU):
+        return FoldedFReLU(folded_convolution(activation.funnel, activation.norm))
+    return copy.deepcopy(activation)

@@ -1,0 +1,103 @@
+"""Mixture of diverse experts: five convolutions that become one before they are applied.
+
+Source: Zhou et al., *RepMode: Learning to Re-parameterize Diverse Experts for Subcellular
+Structure Prediction*, CVPR 2023, arXiv 2212.10066, section 3.3; written from its mathematics.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+#: The experts in the order of the gates: three convolutions, then average pooling over K³
+#: followed by a 1³ convolution.
+EXPERTS = ("conv5", "conv3", "conv1", "avg3", "avg5")
+
+
+#: Tasks of a batch sorted by task: ``(task, samples)`` runs, see :func:`route`.
+Routing = tuple[tuple[int, int], ...]
+
+
+class MoDEConv3d(nn.Module):
+    """A 5³ convolution whose kernel is a gated sum of five experts, gated by task and channel.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels.
+    tasks : int
+        Number of tasks that the gate tells apart.
+    gate_noise : float
+        Standard deviation of the normal noise on the gate's logits while training.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, tasks: int, gate_noise: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.gate_noise = gate_noise
+        for expert, size in zip(EXPERTS, (5, 3, 1, 1, 1), strict=True):
+            weight = torch.empty(out_channels, in_channels, size, size, size)
+            self.register_parameter(expert, nn.Parameter(weight))
+        self.gate = nn.Linear(tasks, len(EXPERTS) * out_channels)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new weights: each expert as an ordinary convolution of its own fan-in."""
+        for expert in EXPERTS:
+            nn.init.kaiming_uniform_(getattr(self, expert), a=math.sqrt(5))
+        self.gate.reset_parameters()
+
+    def gates(self, task: int) -> Tensor:
+        """Weight of each expert in each output channel, ``(5, out_channels)``; columns sum to 1."""
+        # The gate sees a one-hot task, so the matrix product is one column of its weight.
+        logits = self.gate.weight[:, task] + self.gate.bias
+        if self.training and self.gate_noise > 0:
+            logits = logits + self.gate_noise * torch.randn_like(logits)
+        return logits.view(len(EXPERTS), self.out_channels).softmax(dim=0)
+
+    def merge(self, gates: Tensor) -> Tensor:
+        """The one kernel ``(out_channels, in_channels, 5, 5, 5)`` that equals the gated branches.
+
+        Parameters
+        ----------
+        gates : Tensor
+            ``(5, out_channels)``, in the order of :data:`EXPERTS`. In float64 they give a kernel in
+            float64.
+        """
+        g5, g3, g1, a3, a5 = gates.view(len(EXPERTS), -1, 1, 1, 1, 1)
+        # Serial merge: K³ average pooling (padding counted) after a 1³ convolution is that
+        # weight / K³ at every tap. Parallel merge: smaller kernels sit in the middle of 5³.
+        inner = F.pad(g1 * self.conv1, (1,) * 6) + g3 * self.conv3 + a3 / 27 * self.avg3
+        return F.pad(inner, (1,) * 6) + g5 * self.conv5 + a5 / 125 * self.avg5
+
+    def forward(self, volume: Tensor, routing: Routing) -> Tensor:
+        """Convolve ``(batch, in, z, y, x)``, each run of samples with the kernel of its task."""
+        kernels = (self.merge(self.gates(task)) for task, _ in routing)
+        if len(routing) == 1:
+            return F.conv3d(volume, next(kernels), padding=2)
+        runs = volume.split([samples for _, samples in routing])
+        return torch.cat(
+            [F.conv3d(run, kernel, padding=2) for run, kernel in zip(runs, kernels, strict=True)]
+        )
+
+    def extra_repr(self) -> str:
+        """Channels, for ``repr``."""
+        return f"{self.in_channels}, {self.out_channels}"
+
+
+def route(tasks: list[int]) -> tuple[list[int] | None, Routing]:
+    """Order that brings samples of one task together, and the lengths of the runs.
+
+    Each distinct task of a batch then costs one merge and one convolution. The order is ``None``
+    where the batch is sorted already.
+    """
+    order = sorted(range(len(tasks)), key=tasks.__getitem__)
+    runs: dict[int, int] = {}
+    for sample in order:
+        runs[tasks[sample]] = runs.get(tasks[sample], 0) + 1
+    return (None if order == list(range(len(tasks))) else order), tuple(runs.items())
