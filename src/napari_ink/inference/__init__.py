@@ -1,0 +1,1 @@
+"""From a fragment and a checkpoint to a prediction: plan, tiles, runtimes, store."""
