@@ -10,7 +10,7 @@ from torch import nn
 from napari_ink.errors import SettingsError
 
 if TYPE_CHECKING:
-    from napari_ink.models.checkpoint import CheckpointInfo
+    from napari_ink.models.info import CheckpointInfo
 
 #: Gates that replace a network's own while folding: one ``(experts, channels)`` array a layer
 #: name, or a function of the layer's name and its own gates.
@@ -43,7 +43,7 @@ class InkNetwork(nn.Module):
     halo : int
         Pixels of context around a block, a multiple of ``multiple_of``. A fresh network declares
         its receptive field, which is exact and wide; a checkpoint carries the measured one
-        (:func:`measure_halo`).
+        (:func:`napari_ink.models.halo.measure_halo`).
     tasks : tuple of str
         Names of the tasks, in the order of their indices.
     info : CheckpointInfo or None

@@ -20,6 +20,8 @@ MAX_HEADER = 100_000_000
 #: Bytes an element, of the types a checkpoint may hold.
 ITEM_SIZE = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "U8": 1, "BOOL": 1}
 
+FLOATS = ("F64", "F32", "F16", "BF16")
+
 _AGAIN = "copy or download it again, or choose another file"
 
 
