@@ -65,20 +65,25 @@ class CellCollapse(nn.Module):
         ``"bottleneck"``: from the bottleneck, its channels and layers flattened.
     source_size : int
         Values a cell: ``depth`` for the input, channels × layers for the bottleneck.
-    scale : int
-        Pixels of the features along a cell's side.
+    reduction : int
+        By how much the features are coarser than the input, along z, y and x.
+    cell : int
+        Side of a cell in pixels of the input.
     """
 
-    def __init__(self, depth: int, source: str, source_size: int, scale: int) -> None:
+    def __init__(
+        self, depth: int, source: str, source_size: int, reduction: int, cell: int
+    ) -> None:
         super().__init__()
-        self.depth, self.source, self.scale = depth, source, scale
+        self.depth, self.source = depth, source
+        self.pool = (reduction, cell, cell)
+        self.scale = cell // reduction
         self.vector = nn.Conv2d(source_size, depth, 1)
 
     def forward(self, features: Tensor, volume: Tensor, bottleneck: Tensor) -> Tensor:
         """``(batch, channels, depth, y, x)`` to ``(batch, channels, y, x)``."""
         if self.source == "input":
-            cell = volume.shape[-1] // bottleneck.shape[-1]
-            cells = F.avg_pool3d(volume, (volume.shape[2] // self.depth, cell, cell)).squeeze(1)
+            cells = F.avg_pool3d(volume, self.pool).squeeze(1)
         else:
             cells = bottleneck.flatten(1, 2)
         vector = (1 + self.vector(cells)) / self.depth
@@ -90,7 +95,7 @@ class CellCollapse(nn.Module):
 
 
 def build_collapse(
-    kind: str, channels: int, depth: int, scale: int, bottleneck_size: int
+    kind: str, channels: int, depth: int, reduction: int, cell: int, bottleneck_size: int
 ) -> nn.Module:
     """The collapse of one feature map.
 
@@ -100,8 +105,10 @@ def build_collapse(
         One of :data:`COLLAPSES`, not ``"none"``.
     channels, depth : int
         Of the features.
-    scale : int
-        Pixels of the features a pixel of the bottleneck, along y and x.
+    reduction : int
+        By how much the features are coarser than the input, along z, y and x.
+    cell : int
+        The same of the bottleneck.
     bottleneck_size : int
         Channels × layers of the bottleneck.
     """
@@ -111,6 +118,6 @@ def build_collapse(
         return MeanCollapse()
     if kind == "matmul_free":
         return VectorCollapse(depth)
-    if kind == "matmul_input":
-        return CellCollapse(depth, "input", depth, scale)
-    return CellCollapse(depth, "bottleneck", bottleneck_size, scale)
+    source = kind.removeprefix("matmul_")
+    size = depth if source == "input" else bottleneck_size
+    return CellCollapse(depth, source, size, reduction, cell)

@@ -141,7 +141,8 @@ class CheckpointInfo:
                 continue
             if not check(content[name]):
                 raise CheckpointError(
-                    f"the metadata of {path} says {name} = {shortened(content[name])}, not {expected}",
+                    f"the metadata of {path} says {name} = {shortened(content[name])}, "
+                    f"not {expected}",
                     REMEDY,
                 )
             value = content[name]

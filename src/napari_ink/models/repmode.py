@@ -160,7 +160,8 @@ class RepMode(UNet, InkNetwork):
                 collapse,
                 channels,
                 depth >> level,
-                2 ** (levels - level),
+                reduction=2**level,
+                cell=2**levels,
                 bottleneck_size=width * depth,
             )
 
