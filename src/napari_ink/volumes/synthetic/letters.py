@@ -7,6 +7,7 @@ on direction and pressure.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -32,11 +33,12 @@ _LINE_PITCH = 4850.0  # µm from one base line to the next: two lines on the sam
 _GLYPH_PIXELS = 400
 # Words of literary and documentary papyri, without Ξ (three strokes that do not touch).
 # C is the lunate sigma that scribes wrote.
-_WORDS = (
+_WORDS = re.findall(
+    r"\w+",
     "ΚΑΙ ΤΗΝ ΤΟΥ ΓΑΡ ΑΛΛΑ ΠΑΝΤΑ ΛΟΓΟC ΘΕΟC ΑΡΕΤΗ ΗΔΟΝΗ ΦΙΛΙΑ ΤΕΧΝΗ ΨΥΧΗ ΦΥCΙC ΠΑΘΟC ΑΝΗΡ "
     "ΒΙΟC ΖΩΗ ΠΟΛΙC ΜΟΥCΑ ΑΓΑΘΟΝ ΕΠΕΙΤΑ ΟΥΤΩC ΕCΤΙΝ ΤΟΙC ΔΙΑ ΚΑΤΑ ΠΕΡΙ ΧΑΡΙC ΟΡΓΗ ΕΙΝΑΙ "
-    "ΓΕΛΩC ΤΙΜΗ ΑΛΗΘΕΙΑ ΦΩΝΗ ΠΛΟΥΤΟC ΜΕΓΑ ΝΟΜΟC ΚΑΛΟΝ ΠΡΟC"
-).split()  # noqa: SIM905 a page of text reads better as text
+    "ΓΕΛΩC ΤΙΜΗ ΑΛΗΘΕΙΑ ΦΩΝΗ ΠΛΟΥΤΟC ΜΕΓΑ ΝΟΜΟC ΚΑΛΟΝ ΠΡΟC",
+)
 # Scribes write some letters tall and some small: a bias of the letter's rank in height.
 _TALL = {**dict.fromkeys("ΦΨΡΥΒ", 0.35), **dict.fromkeys("ΟCΘΩΑ", -0.3)}
 

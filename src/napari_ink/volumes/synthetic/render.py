@@ -17,11 +17,11 @@ from napari_ink.volumes.synthetic.ink import Ink
 from napari_ink.volumes.synthetic.letters import Letter, write_text
 from napari_ink.volumes.synthetic.sheets import Papyrus, lay_papyrus
 
-AIR, PAPYRUS = 85.0, 159.0  # grey levels of 255, the two peaks of DATA.md's histogram
-_NOISE = 6.6  # grey levels, SD in flat air
+AIR, PAPYRUS = 85.0, 162.0  # grey levels of 255, the two peaks of DATA.md's histogram
+_NOISE = 7.6  # grey levels, SD in flat air
 _PSF = 7.0  # µm, the detector's blur, which also colours its noise
 _FACE = 14.0  # µm over which a face is blurred
-_FRINGE = (0.55, 26.0)  # strength and µm of the phase-contrast fringe at every edge
+_FRINGE = (1.1, 30.0)  # strength and µm of the phase-contrast fringe at every edge
 _KNOT = 24.0  # µm of depth over which fibre texture changes
 
 

@@ -16,7 +16,7 @@ from scipy.ndimage import binary_fill_holes, label
 from napari_ink.volumes.synthetic.fields import smooth_noise, stream
 
 _PERIOD = 132.0  # µm from ply to ply: the negative lobe of the real z correlation at 64 µm
-_THICKNESS = 68.0  # µm
+_THICKNESS = 74.0  # µm
 _SURFACE = 0.42  # where the written surface lies on average, as a fraction of the depth
 _WRITTEN = 0  # index of the ply that carries the writing
 
@@ -100,10 +100,10 @@ def lay_papyrus(seed: int, depth: int, shape: tuple[int, int], voxel_size: float
 
     # The whole pile wanders; strips of pith step up and down along and across.
     common = (
-        22 * field("wander", 1500, 1500)
-        + 18 * field("buckle", 420, 420)
-        + 17 * field("strip y", 110, 1100)
-        + 17 * field("strip x", 1100, 110)
+        16 * field("wander", 1500, 1500)
+        + 16 * field("buckle", 300, 420)
+        + 20 * field("strip y", 75, 1000)
+        + 16 * field("strip x", 1000, 105)
     )
     middle = _SURFACE * depth * voxel_size
     whole = depth * voxel_size
