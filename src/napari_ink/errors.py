@@ -43,3 +43,7 @@ class StoreError(InkError):
 
 class DeviceMemoryError(InkError):
     """The device has too little memory even for the smallest tile."""
+
+
+class PredictionError(InkError):
+    """The network or its runtime failed on this fragment, device or precision."""

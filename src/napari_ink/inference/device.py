@@ -1,0 +1,181 @@
+"""Devices: which one, at what precision, how much memory it has and what a network takes of it."""
+
+from __future__ import annotations
+
+import gc
+import os
+import weakref
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from napari_ink.errors import SettingsError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+RUNTIMES = ("torch", "openvino", "openvino-int8")
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def resolve_device(wanted: str, runtime: str) -> tuple[str, str | None]:
+    """The device to run on, and what to tell the user about it.
+
+    Returns
+    -------
+    device : str
+        ``cpu``, ``cuda`` or ``mps``.
+    warning : str or None
+
+    Raises
+    ------
+    SettingsError
+        When the device is unknown, absent, or not one of the runtime's.
+    """
+    if wanted not in DEVICES:
+        raise SettingsError(f"device {wanted!r} is unknown", f"choose one of {', '.join(DEVICES)}")
+    if runtime.startswith("openvino"):
+        if wanted not in ("auto", "cpu"):
+            raise SettingsError(
+                f"the runtime {runtime} does not run on {wanted}",
+                f"choose --device cpu, or --runtime torch for {wanted}",
+            )
+        return "cpu", None
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if wanted == "auto":
+        device = next(name for name, there in present.items() if there)
+        return device, "no GPU was found: predicting on the CPU" if device == "cpu" else None
+    if not present[wanted]:
+        raise SettingsError(
+            f"no {wanted} device was found", "choose --device cpu, or install its driver and torch"
+        )
+    return wanted, None
+
+
+def resolve_precision(wanted: str, device: str) -> str:
+    """``auto`` is fp32 on the CPU, bf16 where CUDA has it, fp16 on other GPUs.
+
+    Raises
+    ------
+    SettingsError
+        When the precision is unknown or the device cannot compute at it.
+    """
+    if wanted not in PRECISIONS:
+        raise SettingsError(
+            f"precision {wanted!r} is unknown", f"choose one of {', '.join(PRECISIONS)}"
+        )
+    if wanted == "auto":
+        if device == "cuda":
+            return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+        return "fp16" if device == "mps" else "fp32"
+    if device == "cpu" and wanted == "fp16":
+        raise SettingsError("the CPU does not compute in fp16", "choose --precision bf16 or fp32")
+    return wanted
+
+
+def free_memory(device: str) -> int:
+    """Bytes that a prediction may count on."""
+    if device == "cuda":
+        return torch.cuda.mem_get_info()[0]
+    try:
+        with open("/proc/meminfo") as lines:  # what the kernel could hand out, caches included
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    except (AttributeError, ValueError, OSError):  # Windows
+        return 4 << 30
+
+
+@dataclass(frozen=True)
+class NetworkCost:
+    """What a pixel of a network's input costs.
+
+    Attributes
+    ----------
+    bytes_per_pixel : float
+        Peak of live feature maps in fp32, for all layers over one pixel of the plane.
+    macs_per_pixel : float
+        Multiply-accumulates.
+    """
+
+    bytes_per_pixel: float
+    macs_per_pixel: float
+
+
+def network_cost(network: nn.Module, depth: int, side: int) -> NetworkCost:
+    """Measure a network without running it: on the meta device tensors have shapes but no data.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Folded: ``(batch, 1, z, y, x)`` to anything.
+    depth, side : int
+        Layers and side of the input to try.
+    """
+    state = {
+        name: torch.empty_like(value, device="meta")
+        for name, value in (*network.named_parameters(), *network.named_buffers())
+    }
+    volume = torch.empty(1, 1, depth, side, side, device="meta")
+    live = _LiveBytes()
+    with torch.no_grad(), FlopCounterMode(display=False) as flops, live:
+        torch.func.functional_call(network, state, (volume,))
+    area = side * side
+    return NetworkCost((live.peak + volume.nbytes) / area, flops.get_total_flops() / 2 / area)
+
+
+class _LiveBytes(TorchDispatchMode):
+    """Follows the storages that operations make, from their making to their end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = 0
+        self.peak = 0
+        self._known: weakref.WeakSet = weakref.WeakSet()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(tensor, torch.Tensor):
+                self._follow(tensor.untyped_storage())
+        self.peak = max(self.peak, self.live)
+        return result
+
+    def _follow(self, storage: torch.UntypedStorage) -> None:
+        if storage not in self._known:
+            self._known.add(storage)
+            self.live += storage.nbytes()
+            weakref.finalize(storage, self._end, storage.nbytes())
+
+    def _end(self, size: int) -> None:
+        self.live -= size
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of a runtime or an allocator means that memory ran out."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(
+        words in text
+        for words in ("out of memory", "can't allocate memory", "bad_alloc", "failed to allocate")
+    )
+
+
+def release(device: str) -> None:
+    """Hand the device's memory back after the network is gone."""
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.empty_cache()
+    elif device == "mps":
+        torch.mps.empty_cache()

@@ -1,0 +1,194 @@
+"""The one way to predict: a generator of finished blocks, for every driver."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_ink.errors import DeviceMemoryError, InkError, PredictionError
+from napari_ink.inference.device import is_out_of_memory
+from napari_ink.inference.engine import Engine
+from napari_ink.inference.plan import PredictionPlan, plan_prediction
+from napari_ink.inference.prefetch import Prefetch
+from napari_ink.inference.settings import Box, PredictionSettings, TileDone
+from napari_ink.inference.store import PredictionStore
+from napari_ink.inference.work import Batch, TileReader, schedule
+
+if TYPE_CHECKING:
+    from napari_ink.models.contract import InkNetwork
+    from napari_ink.volumes.fragment import Fragment
+
+_log = logging.getLogger(__name__)
+Notice = Callable[[str], None]
+
+
+def predict(
+    fragment: Fragment,
+    model: InkNetwork,
+    settings: PredictionSettings = PredictionSettings(),  # noqa: B008 (frozen)
+    *,
+    store: str | os.PathLike | None = None,
+    notice: Notice | None = None,
+) -> Iterator[TileDone]:
+    """Predict ink, block by block.
+
+    Only blocks with papyrus are computed, those nearest to ``settings.focus`` first. Closing the
+    generator, at any time, stops the reading thread and frees the device. With a store, finished
+    blocks are on disk before they are yielded; called again with the same store, those come
+    first, read from disk, and the others are computed to the same bits.
+
+    Runs in the caller's thread (any), touches no Qt.
+
+    Parameters
+    ----------
+    fragment : Fragment
+    model : InkNetwork
+        With metadata, as :func:`napari_ink.load_checkpoint` gives it. Its weights are not changed.
+    settings : PredictionSettings
+    store : path, optional
+        ``NAME.ink.zarr``, made if it does not exist.
+    notice : callable, optional
+        Told, in one line each, what the user should know: the plan's warnings, less memory than
+        hoped for, what int8 changes. The default logs them.
+
+    Yields
+    ------
+    TileDone
+
+    Raises
+    ------
+    InkError
+        And nothing else: also what a runtime raises becomes one, because a ``RuntimeError`` out
+        of a generator worker would leave napari waiting for ever.
+    """
+    try:
+        if store is not None:
+            settings = as_recorded(store, settings)
+        plan = plan_prediction(fragment, model, settings)
+        yield from run_plan(plan, fragment, model, store=store, notice=notice)
+    except (RuntimeError, MemoryError) as error:
+        raise _as_ink_error(error) from error
+
+
+def run_plan(
+    plan: PredictionPlan,
+    fragment: Fragment,
+    model: InkNetwork,
+    *,
+    store: str | os.PathLike | None = None,
+    notice: Notice | None = None,
+) -> Iterator[TileDone]:
+    """:func:`predict` for drivers that want to show the plan first; same terms."""
+    notice = notice or _log.warning
+    for warning in plan.warnings:
+        notice(warning)
+    try:
+        with ExitStack() as stack:
+            target = None
+            if store is not None:
+                target = stack.enter_context(PredictionStore.create_or_resume(store, plan))
+            yield from _run(plan, fragment, model, target, notice, stack)
+    except (RuntimeError, MemoryError) as error:
+        raise _as_ink_error(error) from error
+
+
+def as_recorded(store: str | os.PathLike, settings: PredictionSettings) -> PredictionSettings:
+    """Settings with everything left open taken from a store, if there is one to go on with.
+
+    Otherwise a machine with less free memory than yesterday would choose another tile, and be
+    refused.
+    """
+    if not Path(store).exists():
+        return settings
+    recorded = PredictionStore.open(store).attributes["settings"]
+    left_open = {
+        name: recorded[name]
+        for name in ("layers", "task", "tile", "batch", "device", "precision")
+        if getattr(settings, name) in (None, "auto")
+    }
+    if "layers" in left_open:
+        left_open["layers"] = tuple(left_open["layers"])
+    return replace(settings, **left_open)
+
+
+def _run(
+    plan: PredictionPlan,
+    fragment: Fragment,
+    model: InkNetwork,
+    store: PredictionStore | None,
+    notice: Notice,
+    stack: ExitStack,
+) -> Iterator[TileDone]:
+    done = 0
+    if store is not None:
+        for index in plan.blocks:
+            if store.holds(index):
+                box = plan.grid.block_box(*index)
+                probability = _reread(store, index, box)
+                if probability is not None:
+                    done += 1
+                    yield TileDone(done, plan.total, box, probability)
+    left = [index for index in plan.blocks if store is None or not store.holds(index)]
+    clock = _Clock(store)
+    if left:
+        # a PNG mask is decoded from its first row for every window: the store's copy is not
+        reader = TileReader(fragment, plan, None if store is None else store.mask)
+        engine = stack.enter_context(Engine(plan, model, reader, store, notice))
+        items = schedule(plan, reader, left, engine.runtime.buffer)
+        with Prefetch(items) as work:
+            for item in work:
+                if isinstance(item, Batch):
+                    engine.run(item)
+                    continue
+                probability = engine.finish(item)
+                if store is not None:
+                    records = engine.records | {"timing": clock.read(engine.runtime.seconds)}
+                    store.write(item.index, item.box, probability, **records)
+                done += 1
+                yield TileDone(done, plan.total, item.box, probability)
+    if store is not None and not store.is_complete:
+        store.finish()
+
+
+def _reread(store: PredictionStore, index: tuple[int, int], box: Box) -> np.ndarray | None:
+    """A finished block from the store; ``None``, and unfinished, if its chunk was lost."""
+    try:
+        probability = store.read(box)
+    except InkError:
+        probability = None
+    if probability is None or np.isnan(probability).all():
+        store.forget(index)
+        return None
+    return probability
+
+
+class _Clock:
+    """Seconds of all sessions that worked on a store."""
+
+    def __init__(self, store: PredictionStore | None) -> None:
+        self._start = time.perf_counter()
+        self._before = {} if store is None else store.attributes.get("timing", {})
+
+    def read(self, network_seconds: float) -> dict[str, float]:
+        """In all, and in the network."""
+        now = {"seconds": time.perf_counter() - self._start, "network_seconds": network_seconds}
+        return {key: round(value + self._before.get(key, 0.0), 3) for key, value in now.items()}
+
+
+def _as_ink_error(error: Exception) -> InkError:
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if is_out_of_memory(error):
+        return DeviceMemoryError(
+            f"memory ran out ({text})", "close other programs, or choose a smaller tile"
+        )
+    return PredictionError(
+        f"the prediction failed ({text})", "try --device cpu --precision fp32, and report this"
+    )

@@ -1,0 +1,360 @@
+"""The prediction on disk: ``NAME.ink.zarr``, readable anywhere, resumable after any kind of stop.
+
+A zarr v3 group. ``ink`` is an OME-Zarr 0.5 multiscale image of float16 probabilities, NaN where
+nothing was predicted, one chunk a block; ``mask`` is the papyrus mask that was used. All else is
+in the group's attributes under ``napari_ink``, ``finished`` among it: the blocks that are done.
+
+What survives a ``kill -9`` at any byte: a chunk is written under another name and renamed, then
+the attributes likewise. A block therefore counts as finished only if its chunk is whole, and an
+unfinished one is simply computed again, to the same bytes. The lock is the operating system's
+and dies with the process.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import os
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import zarr
+from filelock import FileLock, Timeout
+from zarr.codecs import ZstdCodec
+
+from napari_ink.errors import StoreError
+from napari_ink.inference.pyramid import build_levels, multiscales
+from napari_ink.inference.settings import Box
+
+if TYPE_CHECKING:
+    from napari_ink.inference.plan import PredictionPlan
+
+FORMAT_VERSION = 1
+KEY = "napari_ink"
+SUFFIX = ".ink.zarr"
+_COMPRESSOR = ZstdCodec(level=3)
+_MASK_CHUNK = 1024
+_PYRAMID_SHARE = 4 / 3  # 1 + 1/4 + 1/16 + …
+
+
+class PredictionStore:
+    """One prediction on disk.
+
+    Made by :meth:`open` (to read) or :meth:`create_or_resume` (to write; close it, or use it as a
+    context manager).
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    attributes : dict
+        All that is recorded, as JSON: see :meth:`provenance` for what of it describes the result.
+    """
+
+    def __init__(self, path: Path, group: zarr.Group, lock: FileLock | None = None) -> None:
+        self.path = path
+        self.attributes: dict = dict(group.attrs[KEY])
+        self._group = group
+        self._lock = lock
+        self._finished = _unpacked(self.attributes["finished"], self.attributes["blocks"]["shape"])
+
+    @classmethod
+    def open(cls, path: str | os.PathLike) -> PredictionStore:
+        """Open a store to read, finished or not, also while another process writes it.
+
+        Raises
+        ------
+        StoreError
+            When there is none, or it is something else, damaged, or of a later version.
+        """
+        return cls(Path(path), _opened(Path(path), "r"))
+
+    @classmethod
+    def create_or_resume(cls, path: str | os.PathLike, plan: PredictionPlan) -> PredictionStore:
+        """Open a store to write what the plan asks for.
+
+        Raises
+        ------
+        StoreError
+            When another process writes it; when it holds another fragment's, checkpoint's or
+            setting's prediction; when the disk is too full for the result.
+        """
+        path = Path(path)
+        if not path.exists():
+            _check_space(path, plan.result_bytes)
+            with _disk_errors(path):
+                _create(path, plan)
+        group = _opened(path, "r+")
+        lock = FileLock(path / "ink" / "0" / ".lock", timeout=0, thread_local=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise StoreError(
+                f"{path} is being written by another process", "wait for it, or choose another name"
+            ) from None
+        try:
+            group = _opened(path, "r+")  # again: what the last owner wrote before it let go
+            store = cls(path, group, lock)
+            store._check_same(plan.identity)
+            left = 1 - store._finished.sum() / max(1, plan.total)
+            _check_space(path, int(plan.result_bytes * left))
+            for leftover in path.rglob("*.partial"):
+                leftover.unlink()
+        except BaseException:
+            lock.release()
+            raise
+        return store
+
+    def __enter__(self) -> PredictionStore:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the lock; more than once does no harm."""
+        if self._lock is not None:
+            self._lock.release()
+
+    @property
+    def ink(self) -> zarr.Array:
+        """Probability at full resolution: ``(y, x)`` or ``(z, y, x)`` float16, NaN: none."""
+        return self._group["ink/0"]
+
+    @property
+    def levels(self) -> list[zarr.Array]:
+        """:attr:`ink` and its coarser levels; one level until the prediction is finished."""
+        listed = self._group["ink"].attrs["ome"]["multiscales"][0]["datasets"]
+        return [self._group[f"ink/{entry['path']}"] for entry in listed]
+
+    @property
+    def images(self) -> dict[str, list[zarr.Array]]:
+        """Every multiscale image by name; so far ``ink``."""
+        return {"ink": self.levels}
+
+    @property
+    def mask(self) -> zarr.Array | None:
+        """The papyrus mask that was used, ``(y, x)`` bool; ``None``: papyrus everywhere."""
+        return self._group.get("mask")
+
+    @property
+    def provenance(self) -> dict:
+        """How the result came about: fragment, checkpoint, settings, recipe, versions, …"""
+        hidden = ("finished", "identity", "blocks")
+        return {key: value for key, value in self.attributes.items() if key not in hidden}
+
+    @property
+    def threshold(self) -> float:
+        """The checkpoint's ink threshold for the task."""
+        return float(self.attributes["threshold"])
+
+    @property
+    def voxel_size(self) -> tuple[float, float, float] | None:
+        """Micrometres along ``(z, y, x)``, if known."""
+        size = self.attributes["fragment"]["voxel_size"]
+        return None if size is None else tuple(size)
+
+    @property
+    def finished(self) -> float:
+        """Share of the blocks that are done, in [0, 1]."""
+        return float(self._finished.sum() / max(1, self.attributes["blocks"]["total"]))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every block and every level is there."""
+        return self.attributes["state"] == "finished"
+
+    def holds(self, block: tuple[int, int]) -> bool:
+        """Whether a block, by its row and column, is finished."""
+        return bool(self._finished[block])
+
+    def read(self, box: Box) -> np.ndarray:
+        """Probability in a box, float32.
+
+        Raises
+        ------
+        StoreError
+            When a chunk is damaged.
+        """
+        try:
+            return np.asarray(self.ink[(..., *box.slices)], np.float32)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise StoreError(
+                f"{self.path} is damaged at rows {box.y0}:{box.y1}, columns {box.x0}:{box.x1} "
+                f"({error})",
+                "delete it and predict again",
+            ) from error
+
+    def write(self, block: tuple[int, int], box: Box, probability: np.ndarray, **records) -> None:
+        """Commit one block: its chunk, then that it is finished.
+
+        Parameters
+        ----------
+        block : tuple of int
+            Row and column.
+        box : Box
+            Its pixels.
+        probability : numpy.ndarray
+            ``(y, x)`` or ``(z, y, x)``.
+        **records
+            Attributes to replace in the same commit.
+
+        Raises
+        ------
+        StoreError
+            When the disk is full; what was finished before stays.
+        """
+        with _disk_errors(self.path):
+            self.ink[(..., *box.slices)] = probability.astype(np.float16)
+            self._finished[block] = True
+            self.record(finished=_packed(self._finished), **records)
+
+    def record(self, **attributes) -> None:
+        """Replace attributes, atomically."""
+        self.attributes.update(attributes)
+        self._group.update_attributes({KEY: self.attributes})
+
+    def forget(self, block: tuple[int, int]) -> None:
+        """Take a block for unfinished, as after a power failure that lost its chunk."""
+        self._finished[block] = False
+
+    def finish(self, **records) -> None:
+        """Build the coarser levels and call the store finished."""
+        with _disk_errors(self.path):
+            count = build_levels(self._group["ink"], self._finished, _COMPRESSOR)
+            ome = multiscales(
+                "ink", self.voxel_size, self.ink.ndim, count, self.attributes.get("first_z", 0)
+            )
+            self._group["ink"].update_attributes({"ome": ome})
+            self.record(state="finished", **records)
+
+    def _check_same(self, wanted: dict) -> None:
+        theirs = self.attributes["identity"]
+        differing = [key for key in wanted if theirs.get(key) != wanted[key]]
+        if differing:
+            key = differing[0]
+            raise StoreError(
+                f"{self.path} holds a prediction with another {', '.join(differing)} "
+                f"({key}: {_short(theirs.get(key))} there, {_short(wanted[key])} now)",
+                "choose another name, or ask for the same again",
+            )
+
+
+def _create(path: Path, plan: PredictionPlan) -> None:
+    """Make an empty store beside the final name, then rename it: it is never seen half made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        rows, columns = plan.grid.blocks_shape
+        attributes = plan.provenance | {
+            "format_version": FORMAT_VERSION,
+            "state": "running",
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "identity": plan.identity,
+            "blocks": {"shape": [rows, columns], "size": plan.grid.block, "total": plan.total},
+            "finished": _packed(np.zeros((rows, columns), bool)),
+        }
+        group = zarr.create_group(made, attributes={KEY: attributes})
+        axes = len(plan.output_shape)
+        ome = multiscales("ink", plan.voxel_size, axes, 1, attributes.get("first_z", 0))
+        group.create_group("ink", attributes={"ome": ome}).create_array(
+            "0",
+            shape=plan.output_shape,
+            chunks=(*plan.output_shape[:-2], *plan.grid.block),
+            dtype="float16",
+            fill_value=float("nan"),
+            compressors=_COMPRESSOR,
+            dimension_names=("z", "y", "x")[-axes:],
+        )
+        if plan.mask is not None:
+            _copy_mask(plan.mask, group)
+        os.chmod(made, 0o777 & ~_umask())  # mkdtemp makes it private
+        made.rename(path)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+
+
+def _copy_mask(mask, group: zarr.Group) -> None:
+    chunks = tuple(min(_MASK_CHUNK, side) for side in mask.shape)
+    target = group.create_array(
+        "mask",
+        shape=mask.shape,
+        chunks=chunks,
+        dtype=bool,
+        compressors=_COMPRESSOR,
+        dimension_names=("y", "x"),
+    )
+    for y in range(0, mask.shape[0], chunks[0]):
+        rows = slice(y, min(y + chunks[0], mask.shape[0]))
+        target[rows] = np.asarray(mask.read(rows, slice(None))) != 0
+
+
+def _opened(path: Path, mode: str) -> zarr.Group:
+    if not path.exists():
+        raise StoreError(f"{path} does not exist", "give the path of a NAME.ink.zarr")
+    try:
+        group = zarr.open_group(path, mode=mode, use_consolidated=False)
+        version = group.attrs[KEY]["format_version"]
+        group["ink/0"]
+    except PermissionError as error:
+        raise StoreError(f"{path} may not be opened", "ask for permission") from error
+    except Exception as error:
+        raise StoreError(
+            f"{path} is not a prediction of napari-ink", "give another path; it was left alone"
+        ) from error
+    if version != FORMAT_VERSION:
+        raise StoreError(
+            f"{path} has format version {version}, this program knows {FORMAT_VERSION}",
+            "update napari-ink",
+        )
+    return group
+
+
+@contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError(
+                f"the disk of {path} is full", "free space and call again: it goes on from here"
+            ) from error
+        raise StoreError(f"{path} cannot be written ({error})", "choose another place") from error
+
+
+def _check_space(path: Path, needed: int) -> None:
+    there = next(parent for parent in path.absolute().parents if parent.exists())
+    free = shutil.disk_usage(there).free
+    needed = int(needed * _PYRAMID_SHARE)
+    if needed > free:
+        raise StoreError(
+            f"the result takes up to {needed / 1e9:.1f} GB, {there} has {free / 1e9:.1f} GB free",
+            "choose another place or a smaller region",
+        )
+
+
+def _packed(bits: np.ndarray) -> str:
+    return base64.b64encode(zlib.compress(np.packbits(bits).tobytes())).decode()
+
+
+def _unpacked(text: str, shape: list[int]) -> np.ndarray:
+    raw = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
+    return np.unpackbits(raw, count=shape[0] * shape[1]).astype(bool).reshape(shape)
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:37]}…"
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

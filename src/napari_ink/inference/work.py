@@ -1,0 +1,231 @@
+"""What is read, in which order, and how tiles become blocks; no network in here."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_ink.inference.plan import PredictionPlan
+from napari_ink.inference.settings import Box
+from napari_ink.inference.tiles import Part, Tile, TileGrid, importance, intersection
+from napari_ink.volumes.fragment import Fragment
+
+Group = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Tiles to run together.
+
+    Attributes
+    ----------
+    group : tuple of int
+        Which batch of the grid it is.
+    tiles : list of Tile or None
+        ``None``: a slot without papyrus, zeros; it keeps the batch, and with it every bit of the
+        others' results, the same.
+    volume : numpy.ndarray
+        ``(batch, 1, z, y, x)`` float32.
+    """
+
+    group: Group
+    tiles: list[Tile | None]
+    volume: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A block whose tiles have all been sent.
+
+    Attributes
+    ----------
+    index : tuple of int
+        Row and column.
+    box : Box
+    parts : list of Part
+        What fills it, in summing order.
+    papyrus : numpy.ndarray or None
+        ``(y, x)`` bool of the box; ``None``: everywhere.
+    drop : list of tuple
+        Batches whose results nobody needs any more, or that there is no room for.
+    """
+
+    index: tuple[int, int]
+    box: Box
+    parts: list[Part]
+    papyrus: np.ndarray | None
+    drop: list[Group]
+
+
+class TileReader:
+    """Windows of a fragment as the network wants them. Safe to use from a thread.
+
+    Parameters
+    ----------
+    fragment : Fragment
+    plan : PredictionPlan
+    mask : Plane, optional
+        Where to read the papyrus from, if not from the fragment.
+    """
+
+    def __init__(self, fragment: Fragment, plan: PredictionPlan, mask=None) -> None:
+        self._fragment = fragment
+        self._plan = plan
+        self._mask = plan.mask if mask is None else mask
+
+    def volume(self, box: Box, out: np.ndarray) -> None:
+        """Read, normalise and flip one tile into ``out``, ``(z, y, x)``.
+
+        Pixels beyond the border repeat the last ones. They are added after normalisation, so
+        that no statistic sees them; for a recipe that normalises each window they are zero.
+        """
+        plan = self._plan
+        inside = intersection(box, Box(0, plan.grid.y.size, 0, plan.grid.x.size))
+        raw = self._fragment.read(plan.z, *inside.slices)
+        height, width = inside.shape
+        if plan.normaliser.window is not None:
+            valid = np.zeros(box.shape, bool)
+            valid[:height, :width] = True
+            padded = np.zeros((raw.shape[0], *box.shape), raw.dtype)
+            padded[:, :height, :width] = raw
+            values = plan.normaliser(padded, None if valid.all() else valid)
+            height, width = box.shape
+        else:
+            values = plan.normaliser(raw)
+        out[:, :height, :width] = values[::-1] if plan.flip else values
+        out[:, height:, :width] = out[:, height - 1 : height, :width]
+        out[:, :, width:] = out[:, :, width - 1 : width]
+
+    def papyrus(self, box: Box) -> np.ndarray | None:
+        """Where to predict in a box, bool; ``None``: everywhere."""
+        inside = intersection(box, self._plan.region)
+        if self._mask is None:
+            if inside == box:
+                return None
+            wanted = np.zeros(box.shape, bool)
+            wanted[_within(inside, box)] = True
+            return wanted
+        wanted = np.zeros(box.shape, bool)
+        if 0 not in inside.shape:
+            if hasattr(self._mask, "read"):
+                window = self._mask.read(*inside.slices)
+            else:
+                window = self._mask[inside.slices]
+            wanted[_within(inside, box)] = np.asarray(window) != 0
+        return wanted
+
+    def wants(self, box: Box) -> bool:
+        """Whether there is anything to predict in a box."""
+        papyrus = self.papyrus(box)
+        return papyrus is None or bool(papyrus.any())
+
+
+def schedule(
+    plan: PredictionPlan,
+    reader: TileReader,
+    blocks: Iterable[tuple[int, int]],
+    buffer: Callable[[tuple[int, ...]], np.ndarray],
+    kept_bytes: int = 256 << 20,
+) -> Iterator[Batch | Block]:
+    """The batches to run and the blocks they complete, in order.
+
+    Cropped tiles belong to one block each. Blended tiles serve several; their results are kept,
+    as many as ``kept_bytes`` hold, and computed again, to the same bits, where they were dropped.
+
+    Parameters
+    ----------
+    plan : PredictionPlan
+    reader : TileReader
+    blocks : iterable of (int, int)
+        Rows and columns, in the order of work.
+    buffer : callable
+        Allocates the array for a batch of a given shape.
+    kept_bytes : int
+        Results that may wait for other blocks.
+
+    Yields
+    ------
+    Batch or Block
+        A block follows the last of its batches.
+    """
+    grid = plan.grid
+    layers = plan.output_shape[0] if len(plan.output_shape) == 3 else 1
+    per_batch = 4 * layers * grid.group[0] * grid.group[1] * grid.tile[0] * grid.tile[1]
+    room = kept_bytes // per_batch if grid.is_blended else 0
+    kept: OrderedDict[Group, None] = OrderedDict()
+    for index in blocks:
+        box = grid.block_box(*index)
+        parts = [part for part in grid.parts(box) if reader.wants(part.box)]
+        for group in dict.fromkeys(grid.group_of(part.tile) for part in parts):
+            if group in kept:
+                kept.move_to_end(group)
+                continue
+            kept[group] = None
+            tiles = [
+                tile if tile is not None and reader.wants(grid.part_box(tile)) else None
+                for tile in grid.tiles_in(group)
+            ]
+            volume = buffer((len(tiles), 1, plan.depth, *grid.tile))
+            for slot, tile in enumerate(tiles):
+                if tile is None:
+                    volume[slot] = 0
+                else:
+                    reader.volume(grid.tile_box(tile), volume[slot, 0])
+            yield Batch(group, tiles, volume)
+        drop = [kept.popitem(last=False)[0] for _ in range(max(0, len(kept) - room))]
+        yield Block(index, box, parts, reader.papyrus(box), drop)
+
+
+def assemble(
+    grid: TileGrid,
+    box: Box,
+    parts: Iterable[Part],
+    maps: Mapping[Tile, np.ndarray],
+    layers: int | None,
+) -> np.ndarray:
+    """Join tiles to a block.
+
+    Parameters
+    ----------
+    grid : TileGrid
+    box : Box
+        The block.
+    parts : iterable of Part
+        In summing order.
+    maps : mapping
+        Probability of each tile, ``(y, x)`` or ``(z, y, x)`` float32.
+    layers : int, optional
+        Number of layers of a volume; ``None`` for a plane.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32; NaN where no part lies. Blended tiles give their weighted mean, summed in the
+        order of the grid whatever order they were computed in.
+    """
+    shape = box.shape if layers is None else (layers, *box.shape)
+    if not grid.is_blended:
+        result = np.full(shape, np.nan, np.float32)
+        for tile, part in parts:
+            result[(..., *_within(part, box))] = maps[tile][
+                (..., *_within(part, grid.tile_box(tile)))
+            ]
+        return result
+    weights = importance(grid.tile)
+    total, weight = np.zeros(shape, np.float32), np.zeros(box.shape, np.float32)
+    for tile, part in parts:
+        inside, target = _within(part, grid.tile_box(tile)), _within(part, box)
+        total[(..., *target)] += weights[inside] * maps[tile][(..., *inside)]
+        weight[target] += weights[inside]
+    return np.where(weight > 0, total / np.maximum(weight, np.float32(1e-9)), np.float32(np.nan))
+
+
+def _within(box: Box, frame: Box) -> tuple[slice, slice]:
+    """Slices of ``box`` in an array that covers ``frame``."""
+    return (
+        slice(box.y0 - frame.y0, box.y1 - frame.y0),
+        slice(box.x0 - frame.x0, box.x1 - frame.x0),
+    )
