@@ -1,0 +1,96 @@
+"""Simulated fragments to learn from, made once by worker processes and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from importlib.util import find_spec
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from napari_ink.volumes.fragment import Fragment
+from training.config import SyntheticConfig
+
+
+def synthetic_fragments(config: SyntheticConfig) -> Iterator[Fragment]:
+    """The fragments to learn from, then, last, the one to validate on.
+
+    A fragment is read from the cache if the same simulator made it before with the same settings.
+
+    Yields
+    ------
+    Fragment
+        In memory, in the order of the seeds; the first one once all are made.
+    """
+    seeds = [config.first_seed + i for i in range(config.fragments)]
+    if config.validation_seed in seeds:
+        raise ValueError("the validation fragment would be learned from")
+    strengths = [config.strengths[i % len(config.strengths)] for i in range(config.fragments)]
+    wanted = [*zip(seeds, strengths, strict=True), (config.validation_seed, 1.0)]
+    size = (config.depth, config.height, config.width, config.voxel_size)
+    files = [_file(config, seed, strength) for seed, strength in wanted]
+    missing = [i for i, file in enumerate(files) if not file.exists()]
+    if missing:
+        Path(config.cache).mkdir(parents=True, exist_ok=True)
+        # Fresh processes: a forked one would inherit torch's threads in whatever state they are.
+        workers = min(len(missing), os.cpu_count() or 1)
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            jobs = [pool.submit(_make, files[i], *wanted[i], size) for i in missing]
+            for done, job in enumerate(as_completed(jobs), start=1):
+                job.result()
+                print(f"\rsimulated {done}/{len(jobs)} fragments", end="", flush=True)
+        print()
+    for file, (seed, _) in zip(files, wanted, strict=True):
+        with np.load(file) as parts:
+            yield Fragment.from_array(
+                parts["volume"],
+                name=f"synthetic-{seed}",
+                voxel_size=config.voxel_size,
+                mask=parts["mask"],
+                label=parts["label"],
+                simulated=True,
+            )
+
+
+def _file(config: SyntheticConfig, seed: int, strength: float) -> Path:
+    """Where a fragment is kept: the name holds all that it depends on, the simulator included."""
+    size = f"{config.depth}x{config.height}x{config.width}-{config.voxel_size:g}um"
+    name = f"{_simulator()}-{size}-ink{strength:g}-seed{seed}.npz"
+    return Path(config.cache) / name
+
+
+def _simulator() -> str:
+    """Short hash of the simulator's source: another one makes other fragments."""
+    root = Path(find_spec("napari_ink.volumes.synthetic").origin).parent
+    digest = hashlib.sha256()
+    for source in sorted(root.rglob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:8]
+
+
+def _make(file: Path, seed: int, strength: float, size: tuple[int, int, int, float]) -> None:
+    from napari_ink.volumes.synthetic import synthesise
+
+    depth, height, width, voxel_size = size
+    fragment = synthesise(
+        seed,
+        depth=depth,
+        height=height,
+        width=width,
+        voxel_size=voxel_size,
+        ink_strength=strength,
+    )
+    # Written beside and moved: a run that is stopped leaves no half fragment in the cache.
+    partial = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    with partial.open("wb") as stream:
+        np.savez(
+            stream,
+            volume=fragment.read(),
+            mask=np.asarray(fragment.mask),
+            label=np.asarray(fragment.label),
+        )
+    partial.replace(file)
