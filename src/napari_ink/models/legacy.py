@@ -60,9 +60,13 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, Tensor]:
 
     path = Path(path)
     try:
-        foreign = next((n for n in _globals(path) if not _ALLOWED.fullmatch(n)), None)
-        if foreign is not None:
-            raise CheckpointError(f"{path} holds the class {foreign}, which is not let in", _REMEDY)
+        foreign = sorted({name for name in _globals(path) if not _ALLOWED.fullmatch(name)})
+        if foreign:
+            raise CheckpointError(
+                f"{path} holds {', '.join(foreign)[:300]}: only tensors, primitives and "
+                "containers are let in",
+                _REMEDY,
+            )
         if tarfile.is_tarfile(path):
             raise CheckpointError(f"{path} is a tar file of torch before 0.1.10", _REMEDY)
         content = torch.load(path, map_location="cpu", weights_only=True)
