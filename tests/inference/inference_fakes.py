@@ -10,6 +10,8 @@ from napari_ink.models.checkpoint import CheckpointInfo
 from napari_ink.models.contract import InkNetwork
 from napari_ink.volumes.fragment import Fragment
 
+torch.set_num_threads(1)  # maps this small are not worth a second thread
+
 
 class Layers(nn.Module):
     """Convolutions with z as channels; pooled once, so that tiles must be anchored."""
@@ -35,7 +37,7 @@ class SmallNetwork(InkNetwork):
     multiple_of = 4
     halo = 8
 
-    def __init__(self, depth=4, output="layer", tasks=("ink",), seed=0, window=None, **info):
+    def __init__(self, depth=4, output="layer", tasks=("ink",), seed=0, **info):
         super().__init__()
         torch.manual_seed(seed)
         self.depth, self.output, self.tasks, self.arguments = depth, output, tasks, {}

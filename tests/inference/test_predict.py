@@ -96,11 +96,9 @@ def test_the_focus_orders_the_blocks_and_changes_no_bit(focus, overlap):
     )
 
 
-@pytest.mark.parametrize("shape", [(96, 128), (150, 210), (64, 64), (77, 64), (33, 90)])
+@pytest.mark.parametrize("shape", [(96, 128), (150, 210), (64, 64), (77, 64)])
 @pytest.mark.parametrize(("tile", "overlap"), [(32, 0.25), (32, 0.5), (64, 0.7), (32, 0.0)])
 def test_blended_map_is_that_of_monais_inferer(shape, tile, overlap):
-    if min(shape) < tile:
-        pytest.skip("MONAI pads a short axis with zeros")
     fragment, network = noise_fragment((4, *shape), mask=False), SmallNetwork()
     folded = network.fold(0)
     inferer = SlidingWindowInferer(

@@ -174,6 +174,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def release(device: str) -> None:
     """Hand the device's memory back after the network is gone."""
+    if device == "cpu":
+        return  # freed with the last reference
     gc.collect()
     if device == "cuda":
         torch.cuda.empty_cache()
