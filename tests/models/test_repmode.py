@@ -121,6 +121,8 @@ def test_a_network_that_labels_volumes_takes_any_depth_of_its_grid():
     network = RepMode(2, 2, 8, collapse="none").eval()
     volume = torch.randn(1, 1, 12, 8, 8)
     assert network(volume, torch.zeros(1, dtype=torch.long)).shape == (1, 12, 8, 8)
+    with pytest.raises(SettingsError, match="multiple of 4"):
+        network(volume[:, :, :10], torch.zeros(1, dtype=torch.long))
 
 
 def test_dropout_enters_every_gated_layer_but_the_first():

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from napari_ink.errors import SettingsError
 
 if TYPE_CHECKING:
     from napari_ink.models.info import CheckpointInfo
 
-#: Gates that replace a network's own while folding: one ``(experts, channels)`` array a layer
-#: name, or a function of the layer's name and its own gates.
-GateOverride = "Mapping[str, ArrayLike] | Callable[[str, Tensor], Tensor]"
+#: Gates that replace a network's own while folding: an ``(experts, channels)`` array by name of
+#: the layer, or a function of a layer's name and its own gates that returns such an array.
+GateOverride = Mapping[str, Any] | Callable[[str, Tensor], Any]
 
 
 class InkNetwork(nn.Module):

@@ -7,7 +7,7 @@ of the Vesuvius RepMode report (November 2023); written from their mathematics.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -209,6 +209,14 @@ class RepMode(UNet, InkNetwork):
             return self.walk(volume, routing)
         logits = self.walk(volume[order], routing)
         return logits[sorted(range(len(order)), key=order.__getitem__)]
+
+    def check_shape(self, shape: Sequence[int]) -> None:
+        """Raise SettingsError unless a volume of this shape fits; see :class:`InkNetwork`."""
+        super().check_shape(shape)
+        if shape[2] < 1 or shape[2] % self.multiple_of:
+            raise SettingsError(
+                f"a volume of {shape[2]} layers", f"give a multiple of {self.multiple_of}"
+            )
 
     def mode_layers(self) -> dict[str, MoDEConv3d]:
         """The gated convolutions by name (``encoder.0.1`` …, ``head``), in order."""
