@@ -384,7 +384,9 @@ def _put(key, value):
         (_put("bottle_block.conv1.expert_conv3x3_conv", torch.zeros(4, 4, 1, 1, 1)), "not"),
         (_put("criterion.weight", torch.zeros(1)), "unexpected criterion.weight"),
         (_put("conv_out.expert_avg3x3_pool", torch.ones(3, 3, 3)), "no mean"),
-        (_put("conv_out.gate.bias", torch.full((5,), torch.nan)), "NaN"),
+        (_put("conv_out.gate.bias", torch.full((5,), torch.nan)), "not finite"),
+        (_put("conv_out.gate.bias", torch.zeros(5, dtype=torch.cfloat)), "not finite and real"),
+        (_put("encoder_block1.conv_down.1.num_batches_tracked", torch.zeros(2)), "not"),
     ],
 )
 def test_tensors_that_do_not_fit_are_refused_by_name(tmp_path, change, named):
@@ -402,3 +404,12 @@ def test_files_without_the_fixed_pools_and_the_batch_counters_are_taken(tmp_path
             del state[key]
     torch.save(state, tmp_path / "lean.pth")
     assert import_repmode(tmp_path / "lean.pth").tasks == ("0", "1", "2")
+
+
+def test_views_that_claim_more_than_the_file_holds_are_refused_before_they_are_copied(tmp_path):
+    state = published_state(32, 1, 1)
+    repeated = {key: torch.zeros(1).expand(value.shape) for key, value in state.items()}
+    torch.save(repeated, tmp_path / "lie.pth")
+    assert (tmp_path / "lie.pth").stat().st_size < 2**17
+    with pytest.raises(CheckpointError, match="too small"):
+        import_repmode(tmp_path / "lie.pth")

@@ -184,13 +184,16 @@ def import_repmode(
     arguments = {"width": kernel.shape[1], "levels": levels, "depth": depth or 32, "tasks": tasks}
     with torch.device("meta"):
         network = RepMode(**arguments, decoder="3d", collapse="none", activation="relu")
+    elements = sum(parameter.numel() for parameter in network.parameters())
+    if elements > Path(path).stat().st_size:  # views that repeat a few numbers
+        raise CheckpointError(f"{path} is too small for the shapes it claims", "use another file")
     translated = {}
     for name, expected in network.state_dict().items():
         published = published_name(name)
-        if name.endswith("num_batches_tracked"):  # not yet there in the first files
-            translated[name] = state.pop(published, torch.zeros((), dtype=torch.long))
-            continue
         if published not in state:
+            if name.endswith("num_batches_tracked"):  # not yet there in the first files
+                translated[name] = torch.zeros((), dtype=torch.long)
+                continue
             raise CheckpointError(f"{path} lacks {published}", "is it a RepMode checkpoint?")
         tensor = state.pop(published)
         if tensor.shape != expected.shape:
@@ -198,9 +201,9 @@ def import_repmode(
                 f"{path}: {published} is {tuple(tensor.shape)}, not {tuple(expected.shape)}",
                 "is it a RepMode checkpoint?",
             )
-        if not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{path}: {published} holds NaN or infinity", "use another file")
-        translated[name] = tensor.to(expected.dtype, copy=True).contiguous()
+        if tensor.is_complex() or not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{path}: {published} is not finite and real", "use another file")
+        translated[name] = tensor.detach().to(expected.dtype, copy=True).contiguous()
     _check_pools(path, state)
     if state:
         raise CheckpointError(
