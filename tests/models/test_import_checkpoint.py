@@ -408,7 +408,7 @@ def test_files_without_the_fixed_pools_and_the_batch_counters_are_taken(tmp_path
 
 def test_views_that_claim_more_than_the_file_holds_are_refused_before_they_are_copied(tmp_path):
     state = published_state(32, 1, 1)
-    repeated = {key: torch.zeros(1).expand(value.shape) for key, value in state.items()}
+    repeated = {key: torch.zeros(()).expand(value.shape) for key, value in state.items()}
     torch.save(repeated, tmp_path / "lie.pth")
     assert (tmp_path / "lie.pth").stat().st_size < 2**17
     with pytest.raises(CheckpointError, match="too small"):
