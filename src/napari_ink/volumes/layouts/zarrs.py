@@ -139,7 +139,10 @@ def _fragment(node, where: str, name: str, meta: dict, voxel_size, beside) -> Fr
         for kind, inner in own.get("side_cars", {}).items():
             if kind in KINDS:
                 array, inner_where = _finest(_child(node, inner, where), f"{where}/{inner}")
-                planes[kind] = as_side_car(kind, _plane(array, inner_where, shape[0]))
+                if kind == "label" and own.get("voxelwise"):
+                    planes[kind] = _volume(array, inner_where, ["z", "y", "x"])
+                else:
+                    planes[kind] = as_side_car(kind, _plane(array, inner_where, shape[0]))
     return Fragment(
         name=name,
         path=where,
