@@ -1,0 +1,211 @@
+"""Predict the ink of a fragment; called again, it goes on where it stopped."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``napari-ink predict``."""
+    parser.add_argument("fragment", metavar="FRAGMENT", help="path or URL of any layout")
+    parser.add_argument("--checkpoint", metavar="C", required=True, help="NAME.safetensors")
+    parser.add_argument("--out", metavar="O", required=True, help="result: NAME.ink.zarr")
+    parser.add_argument("--region", metavar="y0:y1,x0:x1", help="predict only these pixels")
+    parser.add_argument("--layers", metavar="a:b", help="layers, half-open, as the files count")
+    parser.add_argument("--reverse", action="store_true", help="flip the layers")
+    parser.add_argument("--task", metavar="T", help="task of the checkpoint; default its first")
+    parser.add_argument("--tile", metavar="N", type=int, help="side of a tile, px, halo included")
+    parser.add_argument(
+        "--overlap", metavar="F", type=float, help="blend tiles that overlap by this fraction"
+    )
+    parser.add_argument("--batch", metavar="N", type=int, help="tiles at once")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
+    parser.add_argument(
+        "--runtime",
+        default="torch",
+        choices=("torch", "openvino", "openvino-int8"),
+        help="int8 is faster on CPUs and changes the map a little: it says how much",
+    )
+    parser.add_argument("--focus", metavar="y,x", help="begin around this pixel")
+    parser.add_argument(
+        "--voxel-size", metavar="µm", type=float, help="of the fragment, where it is not recorded"
+    )
+    parser.add_argument("--json", action="store_true", help="print a summary as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict with a progress bar on stderr; 130 after Ctrl-C."""
+    import json
+    import time
+    from contextlib import closing
+
+    from rich.console import Console
+
+    from napari_ink.inference.plan import plan_prediction
+    from napari_ink.inference.predict import as_recorded, run_plan
+    from napari_ink.models.checkpoint import load_checkpoint
+    from napari_ink.volumes.layouts import open_fragment
+
+    console = Console(stderr=True, highlight=False)
+    told: list[str] = []
+
+    def notice(line: str) -> None:
+        told.append(line)
+        console.print(f"note: {line}", markup=False, soft_wrap=True)
+
+    settings = as_recorded(args.out, settings_from(args))
+    fragment = open_fragment(args.fragment, voxel_size=args.voxel_size)
+    model = load_checkpoint(args.checkpoint)
+    plan = plan_prediction(fragment, model, settings)
+    console.print(describe(plan, fragment.name), markup=False, soft_wrap=True)
+    start, pixels, done = time.perf_counter(), 0, 0
+    try:
+        with (
+            _progress(console, plan) as advance,
+            closing(run_plan(plan, fragment, model, store=args.out, notice=notice)) as updates,
+        ):
+            for update in updates:
+                done = update.index
+                pixels += update.box.shape[0] * update.box.shape[1]
+                advance(update)
+    except KeyboardInterrupt:
+        console.print(
+            f"stopped after {done} of {plan.total} blocks: the same command goes on from there",
+            markup=False,
+            soft_wrap=True,
+        )
+        return 130
+    seconds = time.perf_counter() - start
+    chosen = plan.settings
+    summary = {
+        "out": args.out,
+        "blocks": plan.total,
+        "pixels": pixels,
+        "seconds": round(seconds, 3),
+        "pixels_per_second": round(pixels / seconds, 1),
+        "device": chosen.device,
+        "precision": chosen.precision,
+        "runtime": chosen.runtime,
+        "layers": list(chosen.layers),
+        "task": chosen.task,
+        "tile": chosen.tile,
+        "batch": chosen.batch,
+        "threshold": plan.threshold,
+        "notes": told,
+    }
+    if args.json:
+        print(json.dumps(summary))
+    else:
+        print(f"{args.out}: {plan.total} blocks, {pixels / 1e6:.2f} Mpx in {seconds:.1f} s")
+    return 0
+
+
+def describe(plan, name: str) -> str:
+    """One line: what runs where."""
+    chosen = plan.settings
+    return (
+        f"{name}: layers {chosen.layers[0]}:{chosen.layers[1]}"
+        f"{' reversed' if chosen.reverse_depth else ''}, task {chosen.task}, {plan.total} blocks, "
+        f"tile {chosen.tile} px, batch {chosen.batch}, {chosen.runtime} on {chosen.device} at "
+        f"{chosen.precision}"
+    )
+
+
+def _progress(console, plan):
+    """A progress bar: blocks, pixels a second, time left, device; yields what advances it."""
+    from contextlib import contextmanager
+
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    area = plan.grid.block[0] * plan.grid.block[1]
+
+    @contextmanager
+    def shown():
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task(plan.settings.device, total=plan.total, rate="")
+
+            def advance(update) -> None:
+                progress.update(task, completed=update.index)
+                speed = progress.tasks[0].speed
+                if speed:
+                    progress.update(task, rate=rate_text(speed * area))
+
+            yield advance
+
+    return shown()
+
+
+def rate_text(pixels_per_second: float) -> str:
+    """``1.2 Mpx/s`` or ``340 kpx/s``."""
+    if pixels_per_second >= 1e6:
+        return f"{pixels_per_second / 1e6:.1f} Mpx/s"
+    return f"{pixels_per_second / 1e3:.1f} kpx/s"
+
+
+def settings_from(args: argparse.Namespace):
+    """The command line as :class:`~napari_ink.inference.settings.PredictionSettings`."""
+    from napari_ink.inference.settings import Box, PredictionSettings
+
+    region = layers = focus = None
+    if args.region is not None:
+        rows, columns = _split(args.region, ",", "--region", "y0:y1,x0:x1")
+        region = Box(*_range(rows, "--region"), *_range(columns, "--region"))
+    if args.layers is not None:
+        layers = _range(args.layers, "--layers")
+    if args.focus is not None:
+        focus = tuple(
+            _number(part, float, "--focus") for part in _split(args.focus, ",", "--focus", "y,x")
+        )
+    return PredictionSettings(
+        layers=layers,
+        reverse_depth=args.reverse,
+        task=args.task,
+        region=region,
+        focus=focus,
+        tile=args.tile,
+        overlap=args.overlap,
+        batch=args.batch,
+        device=args.device,
+        precision=args.precision,
+        runtime=args.runtime,
+    )
+
+
+def _range(text: str, option: str) -> tuple[int, int]:
+    first, end = _split(text, ":", option, "a:b")
+    return _number(first, int, option), _number(end, int, option)
+
+
+def _split(text: str, by: str, option: str, form: str) -> list[str]:
+    from napari_ink.errors import SettingsError
+
+    parts = text.split(by)
+    if len(parts) != 2:
+        raise SettingsError(f"{option} {text}", f"write it as {form}")
+    return parts
+
+
+def _number(text: str, kind: type, option: str):
+    from napari_ink.errors import SettingsError
+
+    try:
+        return kind(text)
+    except ValueError:
+        raise SettingsError(f"{option}: {text!r} is no number", "write digits") from None
