@@ -43,6 +43,16 @@ def test_merged_kernel_equals_five_gated_branches(conv, volume, task):
     assert truth.abs().max() > 0.1
 
 
+@pytest.mark.parametrize("channels", [1, 4, 6])
+def test_exact_merging_equals_merging(channels):
+    conv = MoDEConv3d(3, channels, tasks=1).double()
+    gates = torch.rand(5, channels, dtype=torch.float64)
+    assert (conv.merge_exactly(gates) - conv.merge(gates)).abs().max() < 1e-15
+    single = conv.float().merge_exactly(gates)
+    assert single.dtype == torch.float32
+    assert (single - conv.double().merge(gates)).abs().max() < 1e-7
+
+
 @pytest.mark.parametrize(("expert", "size"), [("avg3", 3), ("avg5", 5)])
 def test_serial_merge_equals_pooling_and_convolution(conv, volume, expert, size):
     gates = torch.zeros(5, 4, dtype=torch.float64)

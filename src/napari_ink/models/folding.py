@@ -53,13 +53,12 @@ def folded_mode(conv: MoDEConv3d, norm: nn.Module | None, gates: Tensor) -> nn.C
     gates : Tensor
         ``(5, out_channels)`` float64.
     """
-    kernel, dtype = conv.merge(gates), conv.conv5.dtype
     bias = None
     if norm is not None:
         scale, bias = norm_as_affine(norm)
-        kernel = kernel * scale.view(-1, 1, 1, 1, 1)
+        gates = gates * scale  # the kernel is linear in its gates
     shell = nn.Conv3d(conv.in_channels, conv.out_channels, 5, padding=2, device="meta")
-    return _like(shell, kernel.to(dtype), bias)
+    return _like(shell, conv.merge_exactly(gates), bias)
 
 
 def _like(conv: nn.Module, weight: Tensor, bias: Tensor | None) -> nn.Module:
