@@ -25,14 +25,19 @@ class InkModule(lightning.LightningModule):
     ----------
     network : InkNetwork
         What is trained; its ``info`` says how a fragment is to be read.
+    look : list of LabelledFragment
+        To validate on.
     histogram : Histogram
         Probability by label over the validation fragments, of the last look at them.
     """
 
-    def __init__(self, network: InkNetwork, config: RunConfig) -> None:
+    def __init__(
+        self, network: InkNetwork, config: RunConfig, look: list[LabelledFragment]
+    ) -> None:
         super().__init__()
         self.network = network
         self.config = config
+        self.look = look
         self.loss = WeightedLoss(config.learning.losses)
         self.histogram = Histogram()
 
@@ -52,9 +57,9 @@ class InkModule(lightning.LightningModule):
         """Forget the last look."""
         self.histogram = Histogram()
 
-    def validation_step(self, labelled: LabelledFragment, index: int) -> None:
-        """Predict one fragment and count it."""
-        self.histogram += count(self.network, labelled, self.device.type)
+    def validation_step(self, fragment: int, index: int) -> None:
+        """Predict one fragment, by its index, and count it."""
+        self.histogram += count(self.network, self.look[fragment], self.device.type)
 
     def on_validation_epoch_end(self) -> None:
         """Log the pooled scores, at the best threshold for now."""

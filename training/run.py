@@ -71,8 +71,8 @@ def run(config: RunConfig) -> Path:
 
     # Validation predicts as a reader would, which takes the metadata of a checkpoint.
     network.info = describe(config, network, recipe, learn)
-    module = InkModule(network, config)
-    train(config, folder, module, windows, look)
+    module = InkModule(network, config, look)
+    train(config, folder, module, windows)
 
     network.eval().cpu()
     halo = choose_halo(network, look)
@@ -127,7 +127,14 @@ def open_fragments(
     def ready(fragment: Fragment) -> LabelledFragment:
         return LabelledFragment.prepare(fragment, recipe, network.depth, config.data.layers)
 
-    return [ready(fragment) for fragment in learn], [ready(fragment) for fragment in look]
+    prepared = [ready(fragment) for fragment in learn], [ready(fragment) for fragment in look]
+    for parts, purpose in zip(prepared, ("learn from", "validate on"), strict=True):
+        if not any(part.has_ink for part in parts):
+            raise SettingsError(
+                f"there is no ink to {purpose} in {', '.join(p.fragment.name for p in parts)}",
+                "add a fragment whose label has ink",
+            )
+    return prepared
 
 
 def describe(
@@ -155,7 +162,6 @@ def train(
     folder: Path,
     module: InkModule,
     windows: WindowBatches,
-    look: list[LabelledFragment],
 ) -> None:
     """Take all steps; the network keeps the averaged weights."""
     learning = config.learning
@@ -182,7 +188,7 @@ def train(
         trainer.fit(
             module,
             DataLoader(windows, batch_size=None, shuffle=False),
-            DataLoader(look, batch_size=None, collate_fn=lambda labelled: labelled),
+            DataLoader(range(len(module.look)), batch_size=None),
         )
     if trainer.interrupted:
         raise KeyboardInterrupt

@@ -90,6 +90,11 @@ class LabelledFragment:
         first = self.fragment.first_layer
         return first + self.layers.start, first + self.layers.stop
 
+    @property
+    def has_ink(self) -> bool:
+        """Whether any ink of the label counts."""
+        return bool(((self.label >= 0.5) & self.weight).any())
+
     def cut(self, y0: int, x0: int, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """One window inside the fragment: normalised volume, label, weight.
 

@@ -189,8 +189,7 @@ def best_threshold(histogram: Histogram, beta: float = 0.5) -> float:
     """The threshold with the highest pooled F-beta, exactly.
 
     Every float16 probability that occurs is tried. Of several equally good ones the highest is
-    taken (less ink, same score); the result lies half-way to the next lower probability that
-    occurs, so that rounding on another machine does not flip pixels at the cut.
+    taken: less ink, same score.
 
     Raises
     ------
@@ -207,8 +206,7 @@ def best_threshold(histogram: Histogram, beta: float = 0.5) -> float:
         weight * true_positive + beta**2 * false_negative + false_positive
     )
     best = int(np.flatnonzero(f_beta == f_beta.max())[-1])
-    lower = BIN_VALUES[occurs[best - 1]] if best else BIN_VALUES[occurs[best]]
-    return float((BIN_VALUES[occurs[best]] + lower) / 2)
+    return float(BIN_VALUES[occurs[best]])
 
 
 def summary(histogram: Histogram, threshold: float) -> dict[str, float | int]:
