@@ -69,6 +69,42 @@ def smooth_noise(
     return field
 
 
+def strips(
+    rng: np.random.Generator, shape: tuple[int, int], width: float, along: float, edge: float
+) -> np.ndarray:
+    """Parallel strips along x with unit variance: steps from one to the next, slow changes along.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where the numbers come from.
+    shape : (int, int)
+        Rows and columns wanted.
+    width : float
+        Mean width of a strip in pixels; single ones differ by half.
+    along : float
+        Sigma of the change along a strip, in pixels.
+    edge : float
+        Sigma of the blur of the edges, in pixels.
+
+    Returns
+    -------
+    ndarray
+        float32 of `shape`.
+    """
+    rows, columns = shape
+    count = int(rows / width * 2) + 12
+    edges = np.cumsum(rng.gamma(4, width / 4, count)) - 3 * width
+    strip = np.searchsorted(edges, np.arange(rows))
+    heights = smooth_noise(rng, (count + 1, columns), (0, along))
+    field = np.take(heights, strip, axis=0)
+    # The edges are straight only over some millimetres: shift columns up and down a little.
+    field = gaussian_filter1d(field, edge, axis=0, mode="nearest", truncate=3)
+    shift = np.rint(0.25 * width * smooth_noise(rng, (1, columns), (0, 1.5 * along))[0])
+    index = np.clip(np.arange(rows)[:, None] + shift.astype(int)[None, :], 0, rows - 1)
+    return np.take_along_axis(field, index, axis=0)
+
+
 def _kernel_norm(sigma: float) -> float:
     """Root of the sum of squares of the kernel ``gaussian_filter1d`` uses."""
     radius = int(3.5 * sigma + 0.5)

@@ -16,9 +16,9 @@ from scipy.ndimage import gaussian_filter
 
 from napari_ink.volumes.synthetic.fields import smooth_noise, stream
 
-TEXTURE = 14.0  # grey levels (of 255) of crackle at strength 1
+TEXTURE = 15.0  # grey levels (of 255) of crackle at strength 1
 THICKENING = 2.0  # µm of film at strength 1
-_GRAIN = (11.0, 20.0)  # µm: inner and outer sigma of the band-pass that makes the grains
+_GRAIN = (13.0, 24.0)  # µm: inner and outer sigma of the band-pass that makes the grains
 _COHERENCE = 34.0  # µm over which the grains stay the same in depth
 _REACH = (-6.0, 46.0)  # µm of depth below the film's top where the crackle fades in and out
 _FADE = 12.0  # µm

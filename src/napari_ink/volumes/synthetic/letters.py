@@ -21,6 +21,7 @@ from scipy.ndimage import (
     gaussian_filter1d,
     label,
 )
+from scipy.spatial import cKDTree
 from skimage.morphology import skeletonize
 
 from napari_ink.volumes.synthetic.fields import smooth_noise, stream
@@ -96,7 +97,7 @@ def _heights(rng: np.random.Generator, characters: list[str]) -> np.ndarray:
 def _transformed(rng: np.random.Generator, path: np.ndarray, height: float) -> np.ndarray:
     """Lean, turn and wobble a pen path of unit height; (y, x) in the units of `height`."""
     turn, lean = rng.normal(0, np.radians(2.5)), rng.normal(0.04, 0.05)
-    width = rng.uniform(0.88, 1.05)
+    width = rng.uniform(0.78, 0.96)
     centred = path - [0.5, path[:, 1].max() / 2]
     y, x = centred[:, 0], centred[:, 1] * width - lean * centred[:, 0]
     y, x = y * np.cos(turn) - x * np.sin(turn), y * np.sin(turn) + x * np.cos(turn)
@@ -111,14 +112,16 @@ def _transformed(rng: np.random.Generator, path: np.ndarray, height: float) -> n
     return np.column_stack([y, x - x.min()]) * height
 
 
-def _directions(path: np.ndarray) -> np.ndarray:
+@lru_cache(maxsize=64)
+def _directions(character: str) -> np.ndarray:
     """Angle of the pen's path at every point, from the scatter of its neighbours."""
+    path = _pen_path(character)
+    tree = cKDTree(path)
     angles = np.empty(len(path))
-    reach = 0.06 * max(np.ptp(path[:, 0]), 1e-9)
-    for i, point in enumerate(path):
-        near = path[np.abs(path - point).max(axis=1) < reach] - point
-        cov = near.T @ near
-        angles[i] = 0.5 * np.arctan2(2 * cov[0, 1], cov[1, 1] - cov[0, 0])
+    for i, near in enumerate(tree.query_ball_point(path, 0.06)):
+        offsets = path[near] - path[i]
+        scatter = offsets.T @ offsets
+        angles[i] = 0.5 * np.arctan2(2 * scatter[0, 1], scatter[1, 1] - scatter[0, 0])
     return angles
 
 
@@ -174,8 +177,9 @@ def write_text(
             top = np.clip(middle - height / 2, 150, rows - height - 150) + STROKE / 2
             # A stream a letter: a sketch at coarse pixels writes the same text.
             pen = stream(seed, "pen", attempt, line, place)
-            written = _draw(pen, path + np.array([top, x + STROKE / 2]), shape, voxel_size)
-            x += breadth + STROKE + rng.uniform(500, 1300)
+            path = path + np.array([top, x + STROKE / 2])
+            written = _draw(pen, path, _directions(character), shape, voxel_size)
+            x += breadth + STROKE + rng.uniform(1000, 2500)
             if written is None:
                 continue
             ink, origin = written
@@ -199,7 +203,11 @@ def _letter(character: str, ink: np.ndarray, origin: tuple[int, int]) -> Letter:
 
 
 def _draw(
-    rng: np.random.Generator, path: np.ndarray, shape: tuple[int, int], voxel_size: float
+    rng: np.random.Generator,
+    path: np.ndarray,
+    directions: np.ndarray,
+    shape: tuple[int, int],
+    voxel_size: float,
 ) -> tuple[np.ndarray, tuple[int, int]] | None:
     """The pixels within half a pen's width of the path, and the box's origin."""
     points = path / voxel_size
@@ -216,7 +224,7 @@ def _draw(
     blank = np.ones(size, bool)
     blank[local[inside, 0], local[inside, 1]] = False
     angle = np.zeros(size, np.float32)
-    angle[local[inside, 0], local[inside, 1]] = _directions(path)[inside]
+    angle[local[inside, 0], local[inside, 1]] = directions[inside]
     distance, nearest = distance_transform_edt(blank, return_indices=True)
     # A reed pen held at 40°: strokes across the nib are wide, strokes along it narrow.
     nib = 1 + 0.14 * np.sin(angle[tuple(nearest)] - np.radians(-40)) ** 2 - 0.07

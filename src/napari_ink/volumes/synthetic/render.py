@@ -17,11 +17,11 @@ from napari_ink.volumes.synthetic.ink import Ink
 from napari_ink.volumes.synthetic.letters import Letter, write_text
 from napari_ink.volumes.synthetic.sheets import Papyrus, lay_papyrus
 
-AIR, PAPYRUS = 85.0, 162.0  # grey levels of 255, the two peaks of DATA.md's histogram
+AIR, PAPYRUS = 87.5, 164.0  # grey levels of 255, the two peaks of DATA.md's histogram
 _NOISE = 7.6  # grey levels, SD in flat air
 _PSF = 7.0  # µm, the detector's blur, which also colours its noise
-_FACE = 14.0  # µm over which a face is blurred
-_FRINGE = (1.1, 30.0)  # strength and µm of the phase-contrast fringe at every edge
+_FACE = 22.0  # µm over which a face is blurred
+_FRINGES = ((0.85, 30.0), (0.8, 80.0))  # strength and µm of the phase-contrast fringes at edges
 _KNOT = 24.0  # µm of depth over which fibre texture changes
 
 
@@ -79,17 +79,26 @@ def render(
     volume = np.empty((depth, *shape), np.uint8)
     fibres = {
         True: _Layers(
-            seed, "fibres recto", shape, [(17, 11, 320), (16, 55, 900)], voxel_size, _KNOT
+            seed,
+            "fibres recto",
+            shape,
+            [(8, 12, 260), (13, 60, 700), (5, 200, 14)],
+            voxel_size,
+            _KNOT,
         ),
         False: _Layers(
-            seed, "fibres verso", shape, [(17, 320, 11), (16, 900, 55)], voxel_size, _KNOT
+            seed,
+            "fibres verso",
+            shape,
+            [(8, 260, 12), (13, 700, 60), (5, 14, 200)],
+            voxel_size,
+            _KNOT,
         ),
     }
-    cells = _Layers(seed, "cells", shape, [(9, 22, 22)], voxel_size, _KNOT)
+    cells = _Layers(seed, "cells", shape, [(8, 20, 20), (14, 80, 130)], voxel_size, _KNOT)
     noise = _Layers(seed, "noise", shape, [(_NOISE, _PSF, _PSF)], voxel_size, 17.0)
     specks = _specks(seed, papyrus, depth, voxel_size)
     thickening = None if ink is None else ink.thickening
-    amount, reach = _FRINGE
     for layer in range(depth):
         z = (layer + 0.5) * voxel_size
         matter = np.zeros(shape, np.float32)
@@ -111,7 +120,11 @@ def render(
         if ink is not None:
             grey += ink.texture(z) * matter
         grey += specks[layer]
-        grey += np.float32(amount) * (grey - gaussian_filter(grey, reach / voxel_size, truncate=3))
+        bare = grey.copy()
+        for amount, reach in _FRINGES:
+            grey += np.float32(amount) * (
+                bare - gaussian_filter(bare, reach / voxel_size, truncate=3)
+            )
         grey += np.float32(AIR)
         grey += noise(z)
         np.clip(np.rint(grey, out=grey), 0, 255, out=grey)
@@ -166,7 +179,7 @@ class _SparsePlanes:
 
 
 def place_text(
-    seed: int, papyrus: Papyrus, depth: int, voxel_size: float, candidates: int = 24
+    seed: int, papyrus: Papyrus, depth: int, voxel_size: float, candidates: int = 80
 ) -> tuple[np.ndarray, tuple[Letter, ...]]:
     """Write the text where chance ties it least to the papyrus's own brightness.
 
@@ -199,7 +212,11 @@ def place_text(
             continue
         r = coarse @ (ink - share) / len(ink) / np.sqrt(share * (1 - share))
         auc = ndtr(r / np.sqrt(share * (1 - share) * (1 - r**2)) / np.sqrt(2))
-        cost = np.abs(auc - 0.5).max() + 1.5 * abs(share - 0.115)
+        cost = (
+            np.abs(auc - 0.5).max()
+            + 2 * abs(share * mask.mean() - 0.105)
+            + 0.05 * max(0, 8 - len(letters))
+        )
         best = min(best, (float(cost), attempt))
     page, letters = write_text(seed, papyrus.mask.shape, voxel_size, room=writable, attempt=best[1])
     return page & writable, letters
@@ -218,9 +235,13 @@ def _bare_features(papyrus: Papyrus, depth: int, voxel_size: float, step: int) -
             matter = np.maximum(matter, share)
         matter *= papyrus.opening[::step, ::step]
         features.append(matter)
+        # Ink must not lie at one depth more often than the bare surface does.
+        away = (z - papyrus.surface[::step, ::step] - 20) / 30
+        features.append(np.exp(-(away**2)))
         features.extend(gaussian_filter(matter, s) for s in (2, 5, 10))
-        mean = uniform_filter(matter, 5)
-        features.append(uniform_filter(matter * matter, 5) - mean * mean)
+        for window in (3, 9):
+            mean = uniform_filter(matter, window)
+            features.append(uniform_filter(matter * matter, window) - mean * mean)
     return np.array(features)
 
 

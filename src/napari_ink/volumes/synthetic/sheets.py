@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import binary_fill_holes, label
 
-from napari_ink.volumes.synthetic.fields import smooth_noise, stream
+from napari_ink.volumes.synthetic.fields import smooth_noise, stream, strips
 
-_PERIOD = 132.0  # µm from ply to ply: the negative lobe of the real z correlation at 64 µm
-_THICKNESS = 74.0  # µm
+_PERIOD = 146.0  # µm from ply to ply: the negative lobe of the real z correlation at 64 µm
+_THICKNESS = 78.5  # µm
 _SURFACE = 0.42  # where the written surface lies on average, as a fraction of the depth
 _WRITTEN = 0  # index of the ply that carries the writing
 
@@ -98,12 +98,17 @@ def lay_papyrus(seed: int, depth: int, shape: tuple[int, int], voxel_size: float
         sigma = (sigma_y / voxel_size, sigma_x / voxel_size)
         return smooth_noise(stream(seed, "sheets", name), shape, sigma)
 
+    def steps(name: str, width: float, *, horizontal: bool, edge: float = 22) -> np.ndarray:
+        rng, size = stream(seed, "sheets", name), shape if horizontal else shape[::-1]
+        lengths = (width / voxel_size, 900 / voxel_size, edge / voxel_size)
+        return strips(rng, size, *lengths) if horizontal else strips(rng, size, *lengths).T
+
     # The whole pile wanders; strips of pith step up and down along and across.
     common = (
         16 * field("wander", 1500, 1500)
-        + 16 * field("buckle", 300, 420)
-        + 20 * field("strip y", 75, 1000)
-        + 16 * field("strip x", 1000, 105)
+        + 18 * field("buckle", 380, 600)
+        + 18 * steps("strips y", 400, horizontal=True)
+        + 14 * steps("strips x", 620, horizontal=False)
     )
     middle = _SURFACE * depth * voxel_size
     whole = depth * voxel_size
@@ -113,18 +118,20 @@ def lay_papyrus(seed: int, depth: int, shape: tuple[int, int], voxel_size: float
         horizontal = place % 2 == 0
         name = f"ply {place}"
         along, across = (1300, 130) if horizontal else (130, 1300)
-        own = 8 * field(name + " buckle", 300, 300) + 9 * field(name + " strip", across, along)
+        own = 8 * field(name + " buckle", 220, 300)
+        own += 11 * steps(name + " strip", 260, horizontal=horizontal)
         if place:
             # Other plies come loose from the written one: they gape over millimetres.
             own += 22 * field(name + " gape", 800, 800)
         thickness = _THICKNESS * np.exp(
-            0.22 * field(name + " thick", across, along) + 0.16 * field(name + " lump", 130, 130)
+            0.22 * steps(name + " thick", 300, horizontal=horizontal)
+            + 0.2 * field(name + " lump", 110, 170)
         )
         top = middle + place * _PERIOD + common + own
         missing = field(name + " lost", across * 1.6, along * 1.2) + 0.5 * field(
             name + " frayed", 90, 90
         )
-        presence = np.clip((missing + (2.1 if place == 0 else 1.5)) * 4, 0, 1)
+        presence = np.clip((missing + (2.5 if place == 0 else 1.6)) * 3, 0, 1)
         plies.append(Ply(top, top + thickness, presence, horizontal))
     mask = _outline(seed, shape, voxel_size)
     return Papyrus(tuple(plies), mask, _opening(seed, shape, voxel_size, mask))
