@@ -21,6 +21,8 @@ from napari_ink.errors import FragmentError, SettingsError
 from napari_ink.volumes.fragment import Fragment
 
 LAYOUTS = ("kaggle", "segment", "tiff", "zarr", "ome-zarr")
+_SUFFIXES = {"tiff": (".tif", ".tiff"), "zarr": (".zarr",), "ome-zarr": (".zarr",)}
+_SIDE_CARS = {"mask": "mask", "inklabels": "label", "ir": "infrared"}
 _CHUNK = (16, 256, 256)
 
 
@@ -34,9 +36,9 @@ def write_fragment(
     fragment : Fragment
         What to write; it is read layer by layer.
     out : str or Path
-        A folder (``kaggle``, ``segment``), a ``.tif`` file (``tiff``) or a ``.zarr`` (the rest);
-        the last two get their mask, label and infrared image beside them as
-        ``NAME_mask.png``, ``NAME_inklabels.png`` and ``NAME_ir.png``.
+        A folder. For ``tiff``, ``zarr`` and ``ome-zarr`` it may also be the volume itself, by a
+        name that ends in ``.tif`` or ``.zarr``: mask, label and infrared image then lie beside
+        it as ``NAME_mask.png``, ``NAME_inklabels.png`` and ``NAME_ir.png``.
     layout : str
         One of :data:`LAYOUTS`.
     about : dict, optional
@@ -65,16 +67,14 @@ def write_fragment(
         out.parent.mkdir(parents=True, exist_ok=True)
         workplace = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
         os.chmod(workplace, 0o755)  # mkdtemp's 0700 would hide the fragment from colleagues
-        if layout in ("kaggle", "segment"):
+        if out.is_dir():
+            out.rmdir()
+        if not out.suffix or layout not in _SUFFIXES:
             _write_folder(fragment, workplace, layout, out.name, meta)
-            if out.is_dir():
-                out.rmdir()
             workplace.rename(out)
             workplace = None
         else:
             _write_single(fragment, workplace / out.name, layout, meta)
-            if out.is_dir():
-                out.rmdir()
             # The volume comes last: side-cars without a volume are no fragment.
             for part in sorted(workplace.iterdir(), key=lambda path: path.name == out.name):
                 part.replace(out.parent / part.name)
@@ -96,21 +96,28 @@ def refuse(out: str | Path, layout: str) -> None:
         raise SettingsError(
             f"the layout {layout} is unknown", f"choose one of {', '.join(LAYOUTS)}"
         )
-    suffixes = {"tiff": (".tif", ".tiff"), "zarr": (".zarr",), "ome-zarr": (".zarr",)}
-    if layout in suffixes and out.suffix not in suffixes[layout]:
+    single = layout in _SUFFIXES and bool(out.suffix)
+    if single and out.suffix not in _SUFFIXES[layout]:
         raise SettingsError(
             f"{out.name} does not suit the layout {layout}",
-            f"let the name end in {suffixes[layout][0]}",
+            f"let the name end in {_SUFFIXES[layout][0]}, or in nothing for a folder",
         )
     try:
         taken = out.is_file() or (out.is_dir() and any(out.iterdir()))
+        if single:
+            stem = out.stem.removesuffix(".ome")
+            taken |= any((out.parent / f"{stem}_{name}.png").exists() for name in _SIDE_CARS)
     except OSError as error:
-        raise FragmentError(f"{out} cannot be read", "choose another name") from error
+        raise FragmentError(f"{out} cannot be looked into", "choose another name") from error
     if taken:
         raise FragmentError(f"{out} is already there", "choose another name or remove it first")
 
 
 def _write_folder(fragment: Fragment, folder: Path, layout: str, name: str, meta: dict) -> None:
+    if layout in _SUFFIXES:
+        _write_single(fragment, folder / (name + _SUFFIXES[layout][0]), layout, meta)
+        (folder / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
+        return
     layers = folder / ("surface_volume" if layout == "kaggle" else "layers")
     layers.mkdir()
     digits = max(2, len(str(fragment.first_layer + fragment.shape[0] - 1)))
@@ -158,7 +165,7 @@ def _write_zarr(fragment: Fragment, path: Path, layout: str, meta: dict) -> None
     options = {"shape": fragment.shape, "dtype": fragment.dtype, "chunks": chunks}
     if layout == "zarr":
         array = zarr.create_array(path, zarr_format=2, **options)
-        array.attrs.update(meta)
+        array.attrs["napari-ink"] = meta
     else:
         group = zarr.create_group(path, zarr_format=3)
         voxel = fragment.voxel_size or (1.0, 1.0, 1.0)
@@ -166,18 +173,16 @@ def _write_zarr(fragment: Fragment, path: Path, layout: str, meta: dict) -> None
         axes = [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "zyx"]
         datasets = [{"path": "0", "coordinateTransformations": [scale]}]
         image = {"name": meta["name"], "axes": axes, "datasets": datasets}
-        group.attrs.update({"ome": {"version": "0.5", "multiscales": [image]}, **meta})
+        group.attrs.update({"ome": {"version": "0.5", "multiscales": [image]}, "napari-ink": meta})
         array = group.create_array("0", dimension_names=list("zyx"), **options)
+    (path / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
     for z in range(0, fragment.shape[0], chunks[0]):
         array[z : z + chunks[0]] = fragment.read(slice(z, z + chunks[0]))
 
 
 def _write_side_cars(fragment: Fragment, folder: Path, prefix: str) -> None:
-    for name, plane in (
-        ("mask", fragment.mask),
-        ("inklabels", fragment.label),
-        ("ir", fragment.infrared),
-    ):
+    for name, attribute in _SIDE_CARS.items():
+        plane = getattr(fragment, attribute)
         if plane is None:
             continue
         pixels = np.asarray(plane)
