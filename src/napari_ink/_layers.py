@@ -1,0 +1,239 @@
+"""Between arrays and layers: fragments and predictions as layer data, and layers as fragments.
+
+Everything this plugin knows about a layer lies in ``layer.metadata["napari_ink"]``, so that it
+travels with the layer object whatever the layer is called or renamed to.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_ink._lazy import LazyArray, coarse_step, viewing_levels
+from napari_ink.errors import FragmentError
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+    from napari.types import LayerData
+
+    from napari_ink.volumes.fragment import Fragment
+
+KEY = "napari_ink"
+AXES = ("z", "y", "x")
+MICROMETRE = "µm"
+
+
+def stack_layer_data(fragment: Fragment) -> LayerData:
+    """The CT stack as one lazily read image layer that carries its fragment."""
+    levels = viewing_levels(fragment.volume, fragment.levels)
+    return (
+        levels if len(levels) > 1 else levels[0],
+        {
+            "name": fragment.name,
+            "multiscale": len(levels) > 1,
+            "contrast_limits": grey_limits(fragment),
+            "colormap": "gray",
+            "metadata": {KEY: {"role": "stack", "fragment": fragment}},
+            **space(fragment, 3),
+        },
+        "image",
+    )
+
+
+def fragment_layer_data(fragment: Fragment) -> list[LayerData]:
+    """The stack, and its infrared photograph and ink label as hidden layers, where it has them.
+
+    Hidden layers are not read before they are shown.
+    """
+    layers = []
+    for plane, what, colormap, limits in (
+        (fragment.infrared, "infrared", "gray", None),
+        (fragment.label, "ink label", "bop blue", (0, 1)),
+    ):
+        if plane is None:
+            continue
+        arguments = {
+            "name": f"{fragment.name} {what}",
+            "visible": False,
+            "colormap": colormap,
+            "contrast_limits": limits or _dtype_limits(plane.dtype),
+            "metadata": {KEY: {"role": what}},
+            **space(fragment, len(plane.shape)),
+        }
+        if what == "ink label":
+            arguments |= {"blending": "additive", "opacity": 0.6}
+        layers.append((LazyArray(plane), arguments, "image"))
+    return [*layers, stack_layer_data(fragment)]
+
+
+def space(fragment: Fragment, ndim: int) -> dict[str, Any]:
+    """``scale``, ``units`` and ``axis_labels`` of a fragment's layers of so many axes."""
+    place: dict[str, Any] = {"axis_labels": AXES[-ndim:]}
+    if fragment.voxel_size is not None:
+        place |= {"scale": fragment.voxel_size[-ndim:], "units": (MICROMETRE,) * ndim}
+    return place
+
+
+def grey_limits(fragment: Fragment) -> tuple[float, float]:
+    """Contrast limits from a subsample of the middle layer; the stack is never scanned."""
+    from napari_ink.volumes.sampling import subsample
+
+    middle = fragment.shape[0] // 2
+    try:
+        sample = subsample(fragment, slice(middle, middle + 1))
+    except FragmentError:  # an empty mask still lets one look
+        return _dtype_limits(fragment.dtype)
+    low, high = np.percentile(sample, (0.5, 99.5))
+    return (float(low), float(high)) if low < high else _dtype_limits(fragment.dtype)
+
+
+def _dtype_limits(dtype: np.dtype) -> tuple[float, float]:
+    dtype = np.dtype(dtype)
+    return (0.0, float(np.iinfo(dtype).max)) if dtype.kind in "ui" else (0.0, 1.0)
+
+
+def carried(layer) -> dict[str, Any]:
+    """What this plugin wrote into the layer; empty for foreign layers."""
+    mine = layer.metadata.get(KEY)
+    return mine if isinstance(mine, dict) else {}
+
+
+def is_ink(layer) -> bool:
+    """Whether the layer shows a prediction of ours."""
+    return carried(layer).get("role") == "ink"
+
+
+def is_stack(layer) -> bool:
+    """Whether the layer can be predicted on: it carries a fragment or is a plain 3D image."""
+    from napari.layers import Image
+
+    if not isinstance(layer, Image):
+        return False
+    if carried(layer):
+        return carried(layer).get("role") == "stack"
+    return layer.ndim == 3 and not layer.rgb
+
+
+def fragment_of(layer: Image) -> Fragment:
+    """The fragment that a layer carries, or the layer's own array as a fragment.
+
+    Raises
+    ------
+    FragmentError
+        When the array of a plain layer has a dtype that no scan has.
+    """
+    from napari_ink.volumes.fragment import Fragment
+
+    fragment = carried(layer).get("fragment")
+    if fragment is not None:
+        return fragment
+    data = layer.data[0] if layer.multiscale else layer.data
+    return Fragment.from_array(data, name=layer.name, voxel_size=_micrometres(layer))
+
+
+def _micrometres(layer) -> tuple[float, float, float] | None:
+    """Voxel size of a plain layer in µm; None where its units are no lengths."""
+    sizes = []
+    for size, unit in zip(layer.scale, layer.units, strict=True):
+        if unit.dimensionality != {"[length]": 1}:
+            return None
+        sizes.append(float((size * unit).to("micrometer").magnitude))
+    return tuple(sizes)
+
+
+def ink_arguments(stack: Image, ndim: int, first: int = 0) -> dict[str, Any]:
+    """Where a prediction on ``stack`` lies: all that moves the stack moves the ink.
+
+    Parameters
+    ----------
+    stack : Image
+        The layer that was predicted on, wherever the user put it.
+    ndim : int
+        2 for an ink map, 3 for a labelled volume.
+    first : int
+        Index of the first layer of the window, for a volume.
+    """
+    translate = np.array(stack.translate[-ndim:])
+    if ndim == 3:
+        translate[0] += first * stack.scale[-3]
+    affine = np.asarray(stack.affine.affine_matrix)
+    keep = [*range(3 - ndim, 3), 3]
+    return {
+        "scale": tuple(stack.scale[-ndim:]),
+        "translate": tuple(translate),
+        "rotate": np.asarray(stack.rotate)[-ndim:, -ndim:],
+        "affine": affine[np.ix_(keep, keep)],
+        "units": tuple(stack.units[-ndim:]),
+        "axis_labels": tuple(stack.axis_labels[-ndim:]),
+    }
+
+
+def ink_look(inverted_grey: bool = False) -> dict[str, Any]:
+    """Colours of a probability of ink."""
+    return {
+        "colormap": "gray_r" if inverted_grey else "inferno",
+        "contrast_limits": (0.0, 1.0),
+        "interpolation2d": "linear",
+    }
+
+
+def ink_metadata(fragment: Fragment | None, store: str, provenance: dict) -> dict[str, Any]:
+    """What an ink layer carries."""
+    return {
+        KEY: {"role": "ink", "fragment": fragment, "store": store, "provenance": dict(provenance)}
+    }
+
+
+def ink_levels(array: np.ndarray) -> list[np.ndarray] | np.ndarray:
+    """An ink map as levels to look at; the coarse one is a view, so it is never out of date."""
+    step = coarse_step(array.shape[-2:])
+    return array if step == 1 else [array, array[..., ::step, ::step]]
+
+
+def prediction_layer_data(path: str) -> list[LayerData]:
+    """A prediction store as layers: its stack, if that is still where it was, and its ink."""
+    from napari_ink._preferences import read_preferences
+    from napari_ink.errors import InkError
+    from napari_ink.inference.store import PredictionStore
+    from napari_ink.volumes.layouts import open_fragment
+
+    store = PredictionStore.open(path)
+    record = store.provenance["fragment"]
+    fragment = None
+    if record["path"]:
+        try:
+            fragment = open_fragment(record["path"])
+        except InkError:  # moved, renamed or on a disk that is not there: the ink still shows
+            fragment = None
+        if fragment is not None and fragment.fingerprint() != record["fingerprint"]:
+            fragment = None
+    levels = [LazyArray(_ZarrLevel(level)) for level in store.levels]
+    ndim = levels[0].ndim
+    place: dict[str, Any] = {"axis_labels": AXES[-ndim:]}
+    if store.voxel_size is not None:
+        scale = store.voxel_size[-ndim:]
+        place |= {"scale": scale, "units": (MICROMETRE,) * ndim}
+        if ndim == 3:
+            place["translate"] = (store.provenance["first_z"] * scale[0], 0, 0)
+    arguments = {
+        "name": f"{record['name']} ink",
+        "multiscale": len(levels) > 1,
+        "metadata": ink_metadata(fragment, str(path), store.provenance),
+        **ink_look(read_preferences().inverted_grey),
+        **place,
+    }
+    ink = (levels if len(levels) > 1 else levels[0], arguments, "image")
+    return [ink] if fragment is None else [*fragment_layer_data(fragment), ink]
+
+
+class _ZarrLevel:
+    """One level of the store, float16 on disk, float32 to look at."""
+
+    def __init__(self, array) -> None:
+        self._array = array
+        self.shape = tuple(array.shape)
+        self.dtype = np.dtype(np.float32)
+
+    def read(self, *window: slice) -> np.ndarray:
+        return np.asarray(self._array[window], np.float32)
