@@ -1,0 +1,42 @@
+"""File ▸ Open Sample: the simulated fragment that comes with the plugin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari.types import LayerData
+
+SAMPLE_FRAGMENT = "fragment"
+
+
+def fragment() -> list[LayerData]:
+    """The sample fragment as layers, and the Predict dock beside it, one click from ink."""
+    from napari_ink._layers import fragment_layer_data
+    from napari_ink.volumes.layouts import open_fragment
+    from napari_ink.volumes.sample import sample_path
+
+    layers = fragment_layer_data(open_fragment(sample_path(SAMPLE_FRAGMENT)))
+    open_dock_soon()
+    return layers
+
+
+def open_dock_soon() -> None:
+    """Open the Predict dock once the layers are in, if there is a window to open it in."""
+    from napari import current_viewer
+
+    viewer = current_viewer()
+    if viewer is None:
+        return
+    from qtpy.QtCore import QTimer
+
+    QTimer.singleShot(0, open_dock)
+
+
+def open_dock() -> None:
+    """Open the Predict dock in the current viewer; an open one stays as it is."""
+    from napari import current_viewer
+
+    viewer = current_viewer()
+    if viewer is not None:
+        viewer.window.add_plugin_dock_widget("napari-ink", "Predict ink")

@@ -1,0 +1,53 @@
+"""Writer hooks: an ink layer as a copy of its store with all provenance, or as a picture."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from napari_ink.errors import InkError, StoreError
+
+
+class NotInkError(InkError):
+    """A layer that no prediction of ours fills."""
+
+
+def _store_of(attributes: dict[str, Any]) -> Path:
+    from napari_ink._layers import KEY
+
+    mine = attributes.get("metadata", {}).get(KEY) or {}
+    if mine.get("role") != "ink":
+        raise NotInkError(
+            f"{attributes.get('name', 'the layer')} is no ink prediction",
+            "select an ink layer, or save with one of napari's own formats",
+        )
+    path = Path(mine["store"])
+    if not path.exists():
+        raise StoreError(f"{path} is gone", "predict again")
+    return path
+
+
+def write_store(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Copy the layer's prediction store, as far as it is finished."""
+    source, target = _store_of(attributes), Path(path)
+    if source.resolve() == target.resolve():
+        return [str(target)]
+    if target.exists():
+        raise StoreError(f"{target} exists", "choose another name")
+    try:
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns(".lock", "*.partial"))
+    except OSError as error:
+        raise StoreError(f"{target} cannot be written ({error})", "choose another place") from error
+    return [str(target)]
+
+
+def write_picture(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write the probability of ink as grey levels (.png) or as floats with a scale (.tif)."""
+    from napari_ink.inference.export import write_png, write_tiff
+    from napari_ink.inference.store import PredictionStore
+
+    store = PredictionStore.open(_store_of(attributes))
+    write = write_png if path.lower().endswith(".png") else write_tiff
+    write(store, path)
+    return [path]
