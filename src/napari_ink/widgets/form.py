@@ -1,0 +1,80 @@
+"""The look that the views share: narrow forms whose columns line up, and quiet lines of text."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QSizePolicy, QWidget
+
+_LABEL_WIDTH = 74  # px; the longest label of the docks
+MARGIN = 8
+
+
+def add_row(form: QFormLayout, text: str, field: QWidget, buddy: QWidget | None = None) -> QLabel:
+    """A labelled row; the label's mnemonic leads to the field, or to ``buddy`` inside it."""
+    label = QLabel(text)
+    label.setMinimumWidth(_LABEL_WIDTH)
+    label.setBuddy(buddy or field)
+    label.setToolTip(field.toolTip())
+    form.addRow(label, field)
+    return label
+
+
+def new_form(parent: QWidget) -> QFormLayout:
+    """An empty form without margins of its own."""
+    form = QFormLayout(parent)
+    form.setContentsMargins(0, 0, 0, 0)
+    form.setHorizontalSpacing(6)
+    form.setVerticalSpacing(5)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+    return form
+
+
+def in_a_row(*widgets: QWidget, stretch: int | None = None) -> QWidget:
+    """Widgets beside one another; the one at ``stretch`` takes the room, or none does."""
+    box = QWidget()
+    layout = QHBoxLayout(box)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(6)
+    for position, widget in enumerate(widgets):
+        layout.addWidget(widget, int(position == stretch))
+    if stretch is None:
+        layout.addStretch(1)
+    return box
+
+
+class Note(QLabel):
+    """Text that explains: wraps, is as tall as it needs, and hides while there is none.
+
+    Parameters
+    ----------
+    text : str
+    small : bool
+        For lines that only add to the control above them.
+    """
+
+    def __init__(self, text: str = "", *, small: bool = False) -> None:
+        super().__init__()
+        self.setWordWrap(True)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)
+        if small:
+            self.setStyleSheet("font-size: 11px;")
+        self.setText(text)
+
+    def setText(self, text: str) -> None:
+        """Show the text, or nothing at all."""
+        super().setText(text)
+        self.setVisible(bool(text))
+        self._fit()
+
+    def resizeEvent(self, event) -> None:
+        """Wrap anew: layouts of forms do not ask how tall a narrow label gets."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        if self.width() > 0:
+            self.setFixedHeight(max(0, self.heightForWidth(self.width())))

@@ -1,0 +1,232 @@
+"""One prediction in a worker thread: the core's generator on one side, signals on the other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import deque
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+from superqt.utils import GeneratorWorker
+
+from napari_ink.errors import InkError, PredictionError
+from napari_ink.inference.settings import PredictionSettings, TileDone
+from napari_ink.widgets.warm_up import keep_triton_out
+
+if TYPE_CHECKING:
+    from napari_ink.inference.plan import PredictionPlan
+    from napari_ink.volumes.fragment import Fragment
+
+
+@dataclass(frozen=True)
+class PredictionRequest:
+    """What to predict, with what, and the folder that keeps the result."""
+
+    fragment: Fragment
+    checkpoint: Path
+    settings: PredictionSettings
+    folder: Path
+
+
+@dataclass(frozen=True)
+class PredictionStarted:
+    """The resolved plan, before the first block.
+
+    Attributes
+    ----------
+    plan : PredictionPlan
+    store : Path
+        Where the result is kept.
+    kept : int
+        Blocks that an earlier run finished; they come first.
+    """
+
+    plan: PredictionPlan
+    store: Path
+    kept: int
+
+
+@dataclass(frozen=True)
+class PredictionNotice:
+    """One line that the user should know while the run goes on."""
+
+    text: str
+
+
+Record = PredictionStarted | PredictionNotice | TileDone
+
+
+def store_path(request: PredictionRequest, checkpoint: str) -> Path:
+    """Where this prediction is kept: the same question always leads to the same place.
+
+    The question is what was asked, not what the plan makes of it: a tile chosen from today's free
+    memory is no part of it. So a second Predict goes on where the first one stopped.
+
+    Parameters
+    ----------
+    request : PredictionRequest
+    checkpoint : str
+        Fingerprint of the checkpoint.
+    """
+    fragment, asked = request.fragment, asdict(request.settings)
+    del asked["focus"]
+    mask = getattr(fragment.mask, "path", None)
+    edited = os.stat(mask).st_mtime_ns if mask and os.path.exists(mask) else None
+    question = json.dumps([fragment.fingerprint(), edited, checkpoint, asked], default=str)
+    key = hashlib.sha256(question.encode()).hexdigest()[:8]
+    return request.folder / f"{fragment.name}-{request.checkpoint.stem}-{key}.ink.zarr"
+
+
+def prediction_steps(request: PredictionRequest, stop: Event) -> Iterator[Record]:
+    """Predict, telling the plan first and then every block.
+
+    Runs in a worker thread; touches no Qt. Leaves at the next block once ``stop`` is set; what is
+    finished by then stays in the store.
+
+    Raises
+    ------
+    InkError
+        For everything the core reports, and in place of any RuntimeError, which a generator
+        worker would swallow together with its own end.
+    """
+    keep_triton_out()
+    try:
+        yield from _steps(request, stop)
+    except RuntimeError as error:
+        raise PredictionError(
+            f"the prediction broke off ({error})",
+            "try a smaller tile or the CPU; Predict goes on from the last finished block",
+        ) from error
+
+
+def _steps(request: PredictionRequest, stop: Event) -> Iterator[Record]:
+    from napari_ink.inference.plan import plan_prediction
+    from napari_ink.inference.predict import as_recorded, run_plan
+    from napari_ink.inference.store import PredictionStore
+    from napari_ink.models.checkpoint import load_checkpoint
+
+    fragment, model = request.fragment, load_checkpoint(request.checkpoint)
+    path = store_path(request, model.info.fingerprint)
+    plan = plan_prediction(fragment, model, as_recorded(path, request.settings))
+    kept = round(PredictionStore.open(path).finished * plan.total) if path.exists() else 0
+    if stop.is_set():
+        return
+    yield PredictionStarted(plan, path, kept)
+    notices: deque[str] = deque()
+    with closing(run_plan(plan, fragment, model, store=path, notice=notices.append)) as blocks:
+        for tile in blocks:
+            while notices:
+                yield PredictionNotice(notices.popleft())
+            yield tile
+            if stop.is_set():
+                return
+    while notices:
+        yield PredictionNotice(notices.popleft())
+
+
+class StoppingWorker(GeneratorWorker):
+    """A worker that is stopped from within its generator, not by abandoning it.
+
+    Stock workers leave their generator suspended when they are told to quit, and with it the
+    store's lock and the device. napari tells them so on cancel and when its window closes.
+    """
+
+    def __init__(self, steps, request: PredictionRequest, stop: Event) -> None:
+        super().__init__(steps, request, stop)
+        self._stop = stop
+
+    def quit(self) -> None:
+        """Ask the generator to leave at the next block."""
+        self._stop.set()
+
+
+class PredictionJob:
+    """Runs :func:`prediction_steps` in a thread; signals come in the main thread.
+
+    Signals
+    -------
+    started : PredictionStarted
+    tile : TileDone
+    notice : str
+    failed : Exception
+        Already shown to the user.
+    finished : bool
+        Always the last; whether every block is done.
+    """
+
+    started = Signal(PredictionStarted)
+    tile = Signal(TileDone)
+    notice = Signal(str)
+    failed = Signal(Exception)
+    finished = Signal(bool)
+
+    def __init__(self, request: PredictionRequest) -> None:
+        self.request = request
+        self._stop = Event()
+        self._worker: StoppingWorker | None = None
+        self._complete = False
+
+    @property
+    def running(self) -> bool:
+        """From :meth:`start` until ``finished``."""
+        return self._worker is not None
+
+    def start(self) -> None:
+        """Begin; once only."""
+        from napari.qt.threading import create_worker
+
+        self._worker = create_worker(
+            prediction_steps,
+            self.request,
+            self._stop,
+            _start_thread=False,
+            _progress={"desc": f"ink of {self.request.fragment.name}"},
+            # Errors are shown by _on_errored, once, and by nobody else.
+            _worker_class=StoppingWorker,
+            _ignore_errors=True,
+        )
+        self._worker.yielded.connect(self._on_yielded)
+        self._worker.errored.connect(self._on_errored)
+        self._worker.returned.connect(self._on_returned)
+        self._worker.finished.connect(self._on_finished)
+        self._worker.start()
+
+    def cancel(self) -> None:
+        """Ask it to stop at the next block; does no harm at any time."""
+        self._stop.set()
+
+    def _on_yielded(self, record: Record) -> None:
+        # napari's bar lets other events in: it comes last, when this record has been dealt with.
+        if isinstance(record, PredictionStarted):
+            self.started.emit(record)
+            if self.running:
+                self._worker.pbar.total = record.plan.total
+        elif isinstance(record, PredictionNotice):
+            self.notice.emit(record.text)
+        else:
+            self.tile.emit(record)
+            if self.running:
+                self._worker.pbar.update(1)
+
+    def _on_errored(self, error: Exception) -> None:
+        from napari.utils.notifications import notification_manager, show_error
+
+        if isinstance(error, InkError):
+            show_error(str(error))
+        else:  # a defect: with its traceback
+            notification_manager.receive_error(type(error), error, error.__traceback__)
+        self.failed.emit(error)
+
+    def _on_returned(self, _result: object) -> None:
+        self._complete = not self._stop.is_set()
+
+    def _on_finished(self) -> None:
+        self._worker = None
+        self.finished.emit(self._complete)

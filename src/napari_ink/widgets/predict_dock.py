@@ -1,0 +1,245 @@
+"""Ink ▸ Predict: the dock that wires views, model, job and layers together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QFileDialog, QFrame, QScrollArea, QShortcut, QVBoxLayout, QWidget
+
+from napari_ink._layers import carried, fragment_of, is_ink, is_stack
+from napari_ink._preferences import read_preferences, remember
+from napari_ink.errors import InkError
+from napari_ink.widgets.checkpoints import known_checkpoints
+from napari_ink.widgets.folders import prediction_folder, short_path
+from napari_ink.widgets.form import MARGIN
+from napari_ink.widgets.predict_model import (
+    PredictModel,
+    checkpoint_line,
+    fragment_line,
+    scale_line,
+)
+from napari_ink.widgets.provenance import ProvenanceDialog
+from napari_ink.widgets.region import RegionPicker
+from napari_ink.widgets.run_view import RunView
+from napari_ink.widgets.runner import Runner
+from napari_ink.widgets.settings_view import SettingsView
+from napari_ink.widgets.side_by_side import SideBySide
+from napari_ink.widgets.source_view import EmptyView, SourceView
+from napari_ink.widgets.warm_up import warm_up
+
+if TYPE_CHECKING:
+    import napari
+
+_WARM_UP_MS = 300  # after opening, so that the dock is drawn first
+
+
+class PredictDock(QWidget):
+    """The dock; builds, wires, forwards.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        preferences = read_preferences()
+        self.model = PredictModel(device=preferences.device, tile=preferences.tile)
+        self.side_by_side = SideBySide(napari_viewer)
+        self.region = RegionPicker(napari_viewer)
+        self.runner = Runner(napari_viewer, self.model, self.side_by_side)
+        self.empty, self.source = EmptyView(), SourceView()
+        self.settings, self.run = SettingsView(self.model), RunView()
+        self._build()
+        self._connect()
+        self.source.set_checkpoints(*_checkpoints(preferences))
+        self._on_layers()
+        QTimer.singleShot(_WARM_UP_MS, self._warm_up)
+
+    def _build(self) -> None:
+        inside = QWidget()
+        layout = QVBoxLayout(inside)
+        layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
+        layout.setSpacing(8)
+        for view in (self.empty, self.source, self.settings, self.run):
+            layout.addWidget(view)
+        layout.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inside)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+        self.setMinimumWidth(320)
+
+    def _connect(self) -> None:
+        self.empty.sample_wanted.connect(self._on_sample_wanted)
+        self.source.layer_chosen.connect(self._on_layer_chosen)
+        self.source.checkpoint_chosen.connect(self._on_checkpoint_chosen)
+        self.settings.draw_wanted.connect(self._on_draw_wanted)
+        self.settings.folder_wanted.connect(self._on_folder_wanted)
+        self.run.predict_wanted.connect(self._on_predict)
+        self.run.cancel_wanted.connect(self.runner.cancel)
+        self.run.provenance_wanted.connect(self._on_provenance)
+        self.run.side_by_side_wanted.connect(self._on_side_by_side_wanted)
+        for keys, slot in (("Return", self._on_predict), ("Escape", self.runner.cancel)):
+            shortcut = QShortcut(QKeySequence(keys), self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(slot)
+        self.runner.progress.connect(self.run.show_progress)
+        self.runner.notes.connect(self.run.show_notes)
+        self.runner.said.connect(self.run.status.setText)
+        self.model.events.running.connect(self._on_running)
+        for name in ("device", "tile"):
+            getattr(self.model.events, name).connect(self._on_preference)
+        self.side_by_side.changed.connect(self._show_ink)
+        events = self._viewer.layers.events
+        for signal in (events.inserted, events.removed, events.reordered, events.renamed):
+            signal.connect(self._on_layers)
+        # The dock's C++ side may go before the viewer or after it: plain objects do the tidying.
+        self.destroyed.connect(self.runner.close)
+
+    def _warm_up(self) -> None:
+        warm_up(self.settings.set_devices)
+
+    # --- layers ---------------------------------------------------------------------------
+
+    def _on_layers(self, event=None) -> None:
+        """Layers came, went or were renamed."""
+        layers = list(self._viewer.layers)
+        self.runner.check_layers(layers)
+        stacks = [layer for layer in layers if is_stack(layer)]
+        self.empty.setVisible(not stacks)
+        for view in (self.source, self.settings):
+            view.setVisible(bool(stacks))
+        self.source.set_layers(stacks)
+        self.settings.set_shapes(self.region.shapes_layers())
+        inserted = getattr(event, "type", "") == "inserted" and event.value
+        if inserted and is_stack(inserted):
+            self.source.choose_layer(inserted)
+        if inserted and is_ink(inserted) and not self.model.running:
+            self.side_by_side.show()
+        self._show_ink()
+        self._show_ready()
+
+    def _on_layer_chosen(self, layer) -> None:
+        try:
+            fragment = None if layer is None else fragment_of(layer)
+        except InkError as error:
+            self.model.choose_fragment(None)
+            self.run.status.setText(str(error))
+            return
+        self.model.choose_fragment(fragment)
+        self.source.fragment_line.setText(fragment_line(fragment))
+        self._show_folder()
+        self._show_ready()
+
+    def _on_draw_wanted(self) -> None:
+        self.settings.shapes.setCurrentIndex(
+            self.settings.shapes.findData(self.region.draw(self.source.layers.currentData()))
+        )
+
+    def _show_ink(self, *_) -> None:
+        self.run.show_ink(self._chosen_ink() is not None, self.side_by_side.active)
+
+    def _chosen_ink(self):
+        """The selected ink layer, or the newest."""
+        active = self._viewer.layers.selection.active
+        if active is not None and is_ink(active):
+            return active
+        inks = [layer for layer in self._viewer.layers if is_ink(layer)]
+        return inks[-1] if inks else None
+
+    def _on_side_by_side_wanted(self, on: bool) -> None:
+        self.side_by_side.show() if on else self.side_by_side.hide()
+
+    def _on_provenance(self) -> None:
+        ink = self._chosen_ink()
+        if ink is not None:
+            record = carried(ink)
+            dialog = ProvenanceDialog(ink.name, record["store"], record["provenance"], self)
+            dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            dialog.show()
+
+    def _on_sample_wanted(self) -> None:
+        self._viewer.open_sample("napari-ink", "fragment")
+
+    # --- checkpoint and folder --------------------------------------------------------------
+
+    def _on_checkpoint_chosen(self, path: Path | None) -> None:
+        from napari_ink.models.checkpoint import read_info
+
+        info = None
+        if path is not None:
+            try:
+                info = read_info(path)
+            except InkError as error:
+                self.run.status.setText(str(error))
+        self.model.choose_checkpoint(path, info)
+        self.source.checkpoint_line.setText(checkpoint_line(info))
+        if info is not None:
+            remember(checkpoint=str(path))
+            self._show_ready()
+        else:
+            self.run.show_ready(False)
+
+    def _on_folder_wanted(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(
+            self, "Folder for predictions", str(self._folder())
+        )
+        if chosen:
+            remember(store_folder=chosen)
+            self._show_folder()
+
+    def _folder(self) -> Path:
+        return prediction_folder(self.model.fragment, read_preferences())
+
+    def _show_folder(self) -> None:
+        folder = self._folder()
+        self.settings.folder.setText(short_path(folder))
+        self.settings.folder.setToolTip(f"{folder}\n{self.settings.change_folder.toolTip()}")
+
+    def _on_preference(self, _value) -> None:
+        remember(device=self.model.device, tile=self.model.tile)
+
+    # --- the run --------------------------------------------------------------------------------
+
+    def _on_predict(self) -> None:
+        if self.model.running or self.model.problem is not None:
+            return
+        stack = self.source.layers.currentData()
+        try:
+            region = self.region.box(self.model.region, stack, self.settings.shapes.currentData())
+        except InkError as error:
+            self.run.status.setText(str(error))
+            return
+        settings = self.model.settings(region, self.region.focus(stack))
+        self.runner.start(stack, settings, self._folder())
+
+    def _on_running(self, running: bool) -> None:
+        self.run.show_running(running)
+        for view in (self.source, self.settings):
+            view.setEnabled(not running)
+        self._show_ready(keep_text=not running)
+        (self.run.cancel if running else self.run.predict).setFocus()
+
+    def _show_ready(self, keep_text: bool = False) -> None:
+        """Whether Predict may be pressed, and what is missing or to be known before."""
+        model = self.model
+        self.run.setVisible(model.fragment is not None)
+        self.run.show_ready(model.problem is None and not model.running)
+        if model.running or keep_text:
+            return
+        self.run.status.setText(model.problem or scale_line(model.fragment, model.info))
+        self.run.show_notes(model.advice)
+
+
+def _checkpoints(preferences) -> tuple[list[Path], Path | None]:
+    known = known_checkpoints(preferences)
+    return known, known[0] if known else None

@@ -1,0 +1,148 @@
+"""One run from Predict to its end: job, ink layer, progress; at most one at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+
+from napari_ink._layers import fragment_of
+from napari_ink._preferences import read_preferences
+from napari_ink.widgets.job import PredictionJob, PredictionRequest, PredictionStarted
+from napari_ink.widgets.live_ink import LiveInk
+from napari_ink.widgets.progress import RunProgress, duration
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Layer
+    from napari.viewer import Viewer
+
+    from napari_ink.inference.settings import PredictionSettings, TileDone
+    from napari_ink.widgets.predict_model import PredictModel
+    from napari_ink.widgets.side_by_side import SideBySide
+
+
+def ink_shape(model: PredictModel) -> tuple[tuple[int, ...], int]:
+    """Shape of the result, and the index of its first layer if it is a volume."""
+    fragment, info = model.fragment, model.info
+    if info.arguments.get("collapse") != "none":
+        return fragment.shape[1:], 0
+    return (info.depth, *fragment.shape[1:]), model.layers[0] - fragment.first_layer
+
+
+class Runner:
+    """Starts predictions and brings their blocks onto the canvas.
+
+    Signals
+    -------
+    progress : int, int, str
+        Blocks done, blocks in all, and a line about it.
+    said : str
+        A line about what happened.
+    notes : list of str
+        What to know about the result.
+    """
+
+    progress = Signal(int, int, str)
+    said = Signal(str)
+    notes = Signal(list)
+
+    def __init__(self, viewer: Viewer, model: PredictModel, side_by_side: SideBySide) -> None:
+        self._viewer = viewer
+        self._model = model
+        self._side_by_side = side_by_side
+        self._job: PredictionJob | None = None
+        self._live: LiveInk | None = None
+        self._progress: RunProgress | None = None
+        self._kept = 0
+        self._reason = ""
+        self._notices: list[str] = []
+
+    def start(self, stack: Image, settings: PredictionSettings, folder: Path) -> None:
+        """Predict on a layer; a call while one is running does nothing."""
+        if self._job is not None:
+            return
+        request = PredictionRequest(fragment_of(stack), self._model.checkpoint, settings, folder)
+        self._live = LiveInk(self._viewer, stack, inverted_grey=read_preferences().inverted_grey)
+        self._reason, self._progress, self._notices = "", None, []
+        job = self._job = PredictionJob(request)
+        job.started.connect(self._on_started)
+        job.tile.connect(self._on_tile)
+        job.notice.connect(self._on_notice)
+        job.failed.connect(self._on_failed)
+        job.finished.connect(self._on_finished)
+        self._model.running = True
+        self.said.emit("Loading the network …")
+        job.start()
+        # While the network loads: the first drawing of a grid takes its time.
+        self._live.begin(*ink_shape(self._model))
+        self._side_by_side.show()
+
+    def cancel(self) -> None:
+        """Stop at the next block; what is finished stays in the store."""
+        if self._job is not None:
+            self._reason = self._reason or "Stopped"
+            self._job.cancel()
+            self.said.emit("Stopping at the next block …")
+
+    def check_layers(self, layers: list[Layer]) -> None:
+        """End the run if its stack or its ink is no longer in the viewer."""
+        live = self._live
+        if live is None or self._job is None:
+            return
+        if live.stack in layers and (live.layer is None or live.layer in layers):
+            return
+        live.drop()
+        self._reason = "The layer was removed"
+        self.cancel()
+
+    def close(self, *_) -> None:
+        """The dock is gone: stop without touching a widget or a layer."""
+        job, live, self._job, self._live = self._job, self._live, None, None
+        if live is not None:
+            live.drop()
+        if job is not None:
+            for signal in (job.started, job.tile, job.notice, job.failed, job.finished):
+                signal.disconnect()
+            job.cancel()
+
+    def _on_started(self, started: PredictionStarted) -> None:
+        self._kept = started.kept
+        self._progress = RunProgress(started.plan.total, started.plan.settings.device)
+        if not self._reason:
+            self._live.identify(started)
+        self._tell()
+
+    def _on_tile(self, tile: TileDone) -> None:
+        self._progress.add(tile, from_store=self._progress.done < self._kept)
+        self._live.write(tile)
+        self._tell()
+
+    def _on_notice(self, text: str) -> None:
+        self._notices.append(text)
+        self.notes.emit(list(self._notices))
+
+    def _on_failed(self, error: Exception) -> None:
+        self._reason = str(error)
+
+    def _on_finished(self, complete: bool) -> None:
+        self._live.end()
+        self._job = self._live = None
+        self._model.running = False
+        self.said.emit(self._summary(complete))
+
+    def _tell(self) -> None:
+        if not self._reason:
+            state = self._progress
+            self.progress.emit(state.done, state.total, state.line())
+
+    def _summary(self, complete: bool) -> str:
+        state = self._progress
+        if state is None:
+            return self._reason or "Stopped"
+        if complete and state.done == state.total:
+            return f"Done: {state.total} blocks in {duration(state.seconds)} on {state.device}."
+        return (
+            f"{self._reason or 'Stopped'}. {state.done} of {state.total} blocks are kept: "
+            "Predict goes on from there."
+        )

@@ -1,0 +1,147 @@
+"""Which fragment and which checkpoint: two lists, a line about each, and what to do without any."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_ink.widgets.checkpoints import checkpoint_name
+from napari_ink.widgets.form import Note, add_row, in_a_row, new_form
+from napari_ink.widgets.tooltips import PREDICT as TIPS
+
+
+def _narrow(combo: QComboBox) -> QComboBox:
+    """A list that never makes the dock wider than its text allows."""
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(8)
+    combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    return combo
+
+
+class EmptyView(QWidget):
+    """What to do when there is nothing to predict on."""
+
+    sample_wanted = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 4)
+        text = QLabel(
+            "Open a fragment: drag its folder onto the window, or choose File ▸ Open Folder. "
+            "To try it out, start with the sample."
+        )
+        text.setWordWrap(True)
+        self.button = QPushButton("Open the &sample")
+        self.button.setToolTip(TIPS["open_sample"])
+        self.button.clicked.connect(self.sample_wanted)
+        layout.addWidget(text)
+        layout.addWidget(self.button)
+
+
+class SourceView(QWidget):
+    """Lists of fragments and checkpoints.
+
+    Signals
+    -------
+    layer_chosen : object
+        The layer object, or None.
+    checkpoint_chosen : object
+        A Path, or None.
+    """
+
+    layer_chosen = Signal(object)
+    checkpoint_chosen = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = _narrow(QComboBox())
+        self.layers.setToolTip(TIPS["fragment"])
+        self.fragment_line = Note(small=True)
+        self.fragment_line.setToolTip(TIPS["fragment"])
+        self.checkpoints = _narrow(QComboBox())
+        self.checkpoints.setToolTip(TIPS["checkpoint"])
+        self.browse = QToolButton()
+        self.browse.setText("…")
+        self.browse.setToolTip(TIPS["browse"])
+        self.browse.setAccessibleName("Browse for a checkpoint")
+        self.checkpoint_line = Note(small=True)
+        self.checkpoint_line.setToolTip(TIPS["checkpoint"])
+
+        form = new_form(self)
+        add_row(form, "Frag&ment", self.layers)
+        add_row(form, "", self.fragment_line)
+        checkpoint_row = in_a_row(self.checkpoints, self.browse, stretch=0)
+        checkpoint_row.setToolTip(TIPS["checkpoint"])
+        add_row(form, "&Checkpoint", checkpoint_row, self.checkpoints)
+        add_row(form, "", self.checkpoint_line)
+
+        self.layers.currentIndexChanged.connect(self._on_layer)
+        self.checkpoints.currentIndexChanged.connect(self._on_checkpoint)
+        self.browse.clicked.connect(self._on_browse)
+
+    def set_layers(self, layers: list) -> None:
+        """Offer these layers; the chosen one stays chosen while it is there."""
+        chosen = self.layers.currentData()
+        self.layers.blockSignals(True)
+        self.layers.clear()
+        for layer in layers:
+            self.layers.addItem(layer.name, layer)
+        keep = next((k for k, layer in enumerate(layers) if layer == chosen), len(layers) - 1)
+        self.layers.setCurrentIndex(keep)
+        self.layers.blockSignals(False)
+        if self.layers.currentData() != chosen:
+            self._on_layer()
+
+    def choose_layer(self, layer) -> None:
+        """Choose one of the offered layers."""
+        for k in range(self.layers.count()):
+            if self.layers.itemData(k) == layer:
+                self.layers.setCurrentIndex(k)
+
+    def set_checkpoints(self, paths: list[Path], chosen: Path | None) -> None:
+        """Offer these files."""
+        self.checkpoints.blockSignals(True)
+        self.checkpoints.clear()
+        for path in paths:
+            self.checkpoints.addItem(checkpoint_name(path), path)
+        self.checkpoints.setCurrentIndex(paths.index(chosen) if chosen in paths else -1)
+        self.checkpoints.blockSignals(False)
+        self._on_checkpoint()
+
+    def choose_checkpoint(self, path: Path) -> None:
+        """Choose a file, adding it to the list if it is new."""
+        for k in range(self.checkpoints.count()):
+            if self.checkpoints.itemData(k) == path:
+                self.checkpoints.setCurrentIndex(k)
+                return
+        self.checkpoints.addItem(checkpoint_name(path), path)
+        self.checkpoints.setCurrentIndex(self.checkpoints.count() - 1)
+
+    def _on_layer(self) -> None:
+        self.layer_chosen.emit(self.layers.currentData())
+
+    def _on_checkpoint(self) -> None:
+        self.checkpoint_chosen.emit(self.checkpoints.currentData())
+
+    def _on_browse(self) -> None:
+        current = self.checkpoints.currentData()
+        path, _ = QFileDialog.getOpenFileName(
+            self,
+            "Choose a checkpoint",
+            str(current.parent) if current else "",
+            "Checkpoints (*.safetensors)",
+        )
+        if path:
+            self.choose_checkpoint(Path(path))

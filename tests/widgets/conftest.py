@@ -1,0 +1,97 @@
+"""A fragment folder and a tiny network that are real, and a dock in a real window."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+with contextlib.suppress(ImportError):
+    import triton  # noqa: F401  (its LLVM must be loaded before that of Mesa's OpenGL)
+
+DEPTH, HEIGHT, WIDTH = 8, 320, 480
+VOXEL = 16.0
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(plugin_settings, npe2pm, tmp_path, monkeypatch):
+    """This plugin alone, with settings and a cache of its own."""
+    from npe2 import PluginManifest
+
+    npe2pm.register(PluginManifest.from_distribution("napari-ink"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def fragment_folder(tmp_path_factory):
+    """A Kaggle folder of 8 layers, 320 × 480 px, with papyrus everywhere but in one corner."""
+    folder = tmp_path_factory.mktemp("data") / "frag"
+    (folder / "surface_volume").mkdir(parents=True)
+    volume = np.random.default_rng(0).integers(60, 200, (DEPTH, HEIGHT, WIDTH), dtype=np.uint8)
+    for z, layer in enumerate(volume):
+        tifffile.imwrite(folder / "surface_volume" / f"{z:02}.tif", layer)
+    mask = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    mask[-160:, -160:] = 0
+    label = np.zeros((HEIGHT, WIDTH), np.uint8)
+    label[40:80, 40:120] = 255
+    for name, plane in (("mask", mask), ("inklabels", label), ("ir", 255 - label // 2)):
+        Image.fromarray(plane).save(folder / f"{name}.png")
+    (folder / "meta.json").write_text(json.dumps({"voxelsize": VOXEL, "simulated": True}))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    """A random RepMode of the smallest size."""
+    import torch
+
+    from napari_ink.models.checkpoint import CheckpointInfo, save_checkpoint
+    from napari_ink.models.repmode import RepMode
+    from napari_ink.volumes.intensity import Recipe
+
+    torch.manual_seed(0)
+    model = RepMode(width=2, levels=2, depth=DEPTH, tasks=("ink",), decoder="2d")
+    info = CheckpointInfo.of(
+        model,
+        recipe=Recipe("fixed").to_dict(),
+        voxel_size=VOXEL,
+        window=32,
+        halo=16,
+        metrics={"f05": 0.86},
+        thresholds={"ink": 0.5},
+    )
+    path = tmp_path_factory.mktemp("checkpoints") / "tiny.safetensors"
+    save_checkpoint(path, model, info)
+    return path
+
+
+@pytest.fixture
+def preferences(checkpoint, tmp_path):
+    """The Preferences page set to the tiny checkpoint and a folder of the test's own."""
+    from napari_ink._preferences import remember
+
+    stores = tmp_path / "stores"
+    stores.mkdir()
+    remember(checkpoint=str(checkpoint), store_folder=str(stores))
+    return stores
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy, preferences):
+    """A window on the (virtual) screen, seen as a plugin sees it."""
+    viewer = make_napari_viewer_proxy(show=True)
+    viewer.window.resize(1280, 800)
+    return viewer
+
+
+@pytest.fixture
+def dock(viewer, fragment_folder):
+    """The Predict dock over the opened fragment, ready to predict in small tiles."""
+    viewer.open(fragment_folder, plugin="napari-ink")
+    _, dock = viewer.window.add_plugin_dock_widget("napari-ink", "Predict ink")
+    dock.settings.tile.setValue(64)
+    return dock
