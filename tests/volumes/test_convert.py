@@ -199,9 +199,11 @@ def test_killed_conversion_goes_on_where_it_was(source, tmp_path, version):
     total = blocks[-1].total
     assert [block.index for block in blocks] == list(range(finished + 1, total + 1))
     untouched = [
-        path for path, date in written.items()
-        if (copy := destination / path.relative_to(partial)).exists() and copy.stat().st_mtime_ns == date
-    ]  # fmt: skip
+        path
+        for path, date in written.items()
+        if (kept := destination / path.relative_to(partial)).exists()
+        and kept.stat().st_mtime_ns == date
+    ]
     assert len(untouched) >= finished
     assert_same_fragment(fragment, open_fragment(destination))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "one.zarr"]

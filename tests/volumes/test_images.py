@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from napari_ink.errors import FragmentError
-from napari_ink.volumes import images
+from napari_ink.volumes import images, png
 from napari_ink.volumes.images import ImageFile, ImageMask, ImagePlane
 
 GREY = np.add.outer(np.arange(61) ** 2, 3 * np.arange(83)).astype(np.uint8)
@@ -45,7 +45,7 @@ def filtered_png(pixels, bits, kind, filters):
 
 @pytest.fixture
 def small_strips(monkeypatch):
-    monkeypatch.setattr(images, "_STRIP", 700)
+    monkeypatch.setattr(png, "_STRIP", 700)
 
 
 @pytest.mark.usefixtures("small_strips")

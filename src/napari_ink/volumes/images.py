@@ -1,8 +1,4 @@
-"""PNG and JPEG: sizes from the header, pixels in strips, so that no plane is held twice.
-
-Masks reach 36,000 × 36,000 pixels. A PNG is therefore decoded strip by strip: its rows refer to
-the row above only, so a strip with the decoded row before it is a complete small PNG of its own.
-"""
+"""PNG and JPEG files: sizes from the header, pixels in strips, so that no plane is held twice."""
 
 from __future__ import annotations
 
@@ -19,14 +15,12 @@ import imagecodecs
 import numpy as np
 
 from napari_ink.errors import FragmentError
+from napari_ink.volumes import png
 from napari_ink.volumes.cache import DECODED
 from napari_ink.volumes.files import reading
 from napari_ink.volumes.planes import BasePlane
 from napari_ink.volumes.tiff import brightness, truncated
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by PNG colour type
-_STRIP = 1 << 24  # bytes of a strip
 _IN_MEMORY = 1 << 28  # a larger decoded plane goes to a temporary file
 
 
@@ -73,7 +67,7 @@ class ImageFile:
             stamp = (stat.st_size, stat.st_mtime_ns)
             start = file.read(8)
             try:
-                if start == _SIGNATURE:
+                if start == png.SIGNATURE:
                     return cls._png(path, file, stamp)
                 if start[:2] == b"\xff\xd8":
                     return cls._jpeg(path, file, stamp)
@@ -92,7 +86,7 @@ class ImageFile:
             if kind == b"IHDR":
                 header = data
             elif kind in (b"PLTE", b"tRNS"):
-                tables += _chunk(kind, data)
+                tables += png.chunk(kind, data)
         file.seek(max(0, stamp[0] - 12))
         if b"IEND" not in file.read():
             raise truncated(path, stamp[0], None)
@@ -139,7 +133,8 @@ class ImageFile:
         try:
             with reading(self.path):
                 if self.header and not self.header[12]:  # not interlaced
-                    yield from self._png_strips()
+                    for top, pixels in png.strips(self.path, self.header, self.tables):
+                        yield top, self._grey(pixels)
                 else:
                     yield 0, self._whole()
         except (ValueError, RuntimeError, zlib.error, struct.error) as error:
@@ -155,40 +150,6 @@ class ImageFile:
 
     def _grey(self, pixels: np.ndarray) -> np.ndarray:
         return pixels if pixels.ndim == 2 else brightness(pixels).astype(self.dtype)
-
-    def _png_strips(self) -> Iterator[tuple[int, np.ndarray]]:
-        height, width = self.shape
-        bits, kind = self.header[8], self.header[9]
-        row = 1 + (width * bits * _CHANNELS[kind] + 7) // 8
-        rows = max(1, _STRIP // row)
-        before = b""  # the decoded bytes of the row above, as an unfiltered row
-        stream = _Inflated(self.path)
-        for top in range(0, height, rows):
-            count = min(rows, height - top)
-            data = stream.read(count * row)
-            if len(data) < count * row:
-                raise ValueError("it ends too early")
-            pixels, before = self._decode(before, data, count, row)
-            yield top, self._grey(pixels)
-
-    def _decode(self, before: bytes, data: bytes, rows: int, row: int) -> tuple[np.ndarray, bytes]:
-        """Pixels of some filtered rows, and the bytes of the last one unfiltered."""
-        lead = 1 if before else 0
-        bits, kind = self.header[8], self.header[9]
-        # Filters work on bytes: palettes and samples below a byte pass as grey levels here.
-        width = row - 1 if bits < 8 else self.shape[1]
-        raw = imagecodecs.png_decode(
-            _png(width, rows + lead, max(bits, 8), kind if kind != 3 else 0, before + data)
-        )[lead:]
-        octets = raw.astype(">u2" if bits == 16 else np.uint8).reshape(rows, -1).view(np.uint8)
-        last = b"\0" + octets[-1].tobytes()
-        if bits >= 8 and not self.tables:
-            return raw, last
-        unfiltered = np.pad(octets, ((0, 0), (1, 0))).tobytes()
-        return (
-            imagecodecs.png_decode(_png(self.shape[1], rows, bits, kind, unfiltered, self.tables)),
-            last,
-        )
 
 
 class ImageLayer:
@@ -268,58 +229,3 @@ class ImageMask(_DecodedPlane):
         octets = self._pixels()[y, first : -(-x.stop // 8)]
         bits = np.unpackbits(octets, axis=1)[:, x.start - 8 * first : x.stop - 8 * first]
         return bits.astype(bool)
-
-
-class _Inflated:
-    """The inflated image data of a PNG, read piece by piece."""
-
-    def __init__(self, path: str) -> None:
-        self._chunks = self._compressed(path)
-        self._inflate = zlib.decompressobj()
-
-    @staticmethod
-    def _compressed(path: str) -> Iterator[bytes]:
-        with open(path, "rb") as file:
-            file.seek(8)
-            while True:
-                length, kind = struct.unpack(">I4s", file.read(8))
-                if kind == b"IDAT":
-                    left = length
-                    while left:
-                        data = file.read(min(left, 1 << 20))
-                        if not data:
-                            return
-                        left -= len(data)
-                        yield data
-                    file.seek(4, 1)
-                elif kind == b"IEND":
-                    return
-                else:
-                    file.seek(length + 4, 1)
-
-    def read(self, size: int) -> bytes:
-        """The next ``size`` bytes, fewer at the end."""
-        pieces, missing = [], size
-        while missing:
-            source = self._inflate.unconsumed_tail or next(self._chunks, b"")
-            if not source and self._inflate.eof:
-                break
-            piece = self._inflate.decompress(source, missing)
-            if not piece and not source:
-                break
-            pieces.append(piece)
-            missing -= len(piece)
-        return b"".join(pieces)
-
-
-def _png(width: int, height: int, bits: int, kind: int, rows: bytes, tables: bytes = b"") -> bytes:
-    """A PNG file of filtered rows, stored rather than compressed."""
-    header = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
-    data = zlib.compress(rows, 0)
-    return (
-        _SIGNATURE + _chunk(b"IHDR", header) + tables + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
-    )
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

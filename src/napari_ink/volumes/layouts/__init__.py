@@ -54,8 +54,6 @@ def open_fragment(
     >>> fragment.read(slice(20, 40), slice(0, 256), slice(0, 256)).shape  # doctest: +SKIP
     (20, 256, 256)
     """
-    from napari_ink.volumes.layouts import layers, muon, side_cars, stack, zarrs
-
     path = os.fspath(path)
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", path)
     if scheme and scheme[1] == "file":
@@ -66,6 +64,8 @@ def open_fragment(
                 f"{path} has an unknown scheme",
                 f"use one of {', '.join(_SCHEMES)}, or a local path",
             )
+        from napari_ink.volumes.layouts import zarrs
+
         return zarrs.open_remote(path, voxel_size)
 
     path = str(Path(path).expanduser())
@@ -77,15 +77,23 @@ def open_fragment(
     suffix = Path(path).suffix.lower()
     if Path(path).is_file():
         if suffix in (".h5", ".hdf5"):
+            from napari_ink.volumes.layouts import muon
+
             return muon.open_sample(path, sample or 0, voxel_size)
         if suffix in (".tif", ".tiff"):
+            from napari_ink.volumes.layouts import stack
+
             return stack.open_stack(path, voxel_size)
         raise FragmentError(f"{path} is no volume", _SUPPORTED)
 
     with reading(path):
         names = set(os.listdir(path))
     if suffix == ".zarr" or names & {".zarray", ".zgroup", "zarr.json"}:
+        from napari_ink.volumes.layouts import zarrs
+
         return zarrs.open_local(path, voxel_size)
+    from napari_ink.volumes.layouts import layers, side_cars
+
     for folder, layout in LAYER_FOLDERS.items():
         if folder in names:
             return layers.open_layers(path, str(Path(path) / folder), layout, voxel_size)
