@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _CALIBRATION_TILES = 8
 _CHECK_TILES = 2
-_CALIBRATION_SIDE = 128  # px: ranges of feature maps need no larger windows
+_CALIBRATION_SIDE = 96  # px: ranges of feature maps need no larger windows
 
 
 class Engine:

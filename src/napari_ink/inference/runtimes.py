@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 
 import numpy as np
 import torch
@@ -175,12 +178,14 @@ class OpenVINORuntime(Runtime):
         exact = [self._run(tile) for tile in check]
         self._request, self._shape = None, None
         self._model.reshape(list(calibration[0].shape))
-        self._model = nncf.quantize(
-            self._model,
-            nncf.Dataset(list(calibration)),
-            preset=nncf.QuantizationPreset.MIXED,
-            subset_size=len(calibration),
-        )
+        nncf.set_log_level(logging.ERROR)
+        with redirect_stdout(sys.stderr):  # its progress bars; stdout may be promised to JSON
+            self._model = nncf.quantize(
+                self._model,
+                nncf.Dataset(list(calibration)),
+                preset=nncf.QuantizationPreset.MIXED,
+                subset_size=len(calibration),
+            )
         change = np.concatenate(
             [
                 np.abs(self._run(tile) - before).ravel()
