@@ -5,6 +5,8 @@ import http.server
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -508,10 +510,17 @@ def test_server_that_does_not_answer_is_one_quick_error(monkeypatch, reply):
         assert time.monotonic() - start < 20  # not the minutes of a hanging socket
 
 
-def test_unreachable_bucket_is_one_line(tmp_path, monkeypatch, capfd):
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    assert main(["info", "s3://some-bucket/scan.zarr"]) == 2
-    assert len(capfd.readouterr().err.splitlines()) == 1
+@pytest.mark.parametrize("url", ["s3://bucket/scan.zarr", "http://127.0.0.1:9/scan.zarr"])
+def test_unreachable_url_is_one_line_to_the_end_of_the_process(url):
+    done = subprocess.run(
+        [sys.executable, "-m", "napari_ink", "info", url],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "cannot be reached" in done.stderr
 
 
 class Failing(http.server.SimpleHTTPRequestHandler):

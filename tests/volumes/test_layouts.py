@@ -2,8 +2,11 @@
 
 import http.server
 import json
+import os
 import pickle
 import resource
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -433,6 +436,58 @@ def test_zarr_over_http(tmp_path, served):
     assert (image.layout, image.voxel_size, image.name) == ("ome-zarr", (10, 4, 4), "image")
     zarr.save_array(tmp_path / "plain3.zarr", BYTES, zarr_format=3)
     assert open_fragment(f"{served}/plain3.zarr").fingerprint() == plain.fingerprint()
+
+
+class Bucket(Quiet):
+    """As much of S3 as reading takes: objects by path, and listings that are always empty."""
+
+    def do_GET(self):
+        if "list-type" not in self.path:
+            super().do_GET()
+            return
+        self.answer(200, b"<ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>")
+
+    def send_error(self, code, *arguments):
+        self.answer(code, b"<Error><Code>NoSuchKey</Code></Error>")
+
+    def answer(self, code, body):
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_zarr_in_a_public_bucket(tmp_path, monkeypatch, version):
+    zarr.save_array(tmp_path / "bucket" / f"{version}.zarr", BYTES, zarr_format=version)
+    handler = partial(Bucket, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        fragment = open_fragment(f"s3://bucket/{version}.zarr")
+        assert_reads(fragment, BYTES)
+        assert fragment.layout == f"zarr{version}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/image.zarr", "{}/bucket/image.zarr"])
+def test_information_about_a_url_as_a_process_is_silent_besides(tmp_path, url):
+    write_ome(tmp_path / "bucket" / "image.zarr", "0.5")
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(Bucket, directory=tmp_path)
+    ) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        done = subprocess.run(
+            [sys.executable, "-m", "napari_ink", "info", url.format(address), "--json"],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "AWS_ENDPOINT_URL": address},
+        )
+        server.shutdown()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["voxel_size_um"] == [10, 4, 4]
 
 
 # Muon sets

@@ -106,7 +106,7 @@ def read_array(array: zarr.Array, where: str, selection: tuple[slice, ...]) -> n
     try:
         return np.asarray(array[selection])
     except Exception as error:
-        if is_network(error):
+        if is_network(error) or ("://" in where and isinstance(error, OSError)):
             raise unreachable(where, error) from error
         raise _blame(array, where, selection, error) from error
 

@@ -83,7 +83,10 @@ def _options(url: str) -> dict:
     """How to reach a server, and how long to wait for it."""
     if url.startswith("s3://"):
         limits = {"connect_timeout": _CONNECT, "read_timeout": _ANSWER}
-        return {"anon": True, "config_kwargs": {**limits, "retries": {"max_attempts": 1}}}
+        config = {**limits, "retries": {"max_attempts": 1}}
+        # Named here, because connections are kept by their options and the variable may change.
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        return {"anon": True, "endpoint_url": endpoint, "config_kwargs": config}
     import aiohttp
 
     limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT, sock_read=_ANSWER)
