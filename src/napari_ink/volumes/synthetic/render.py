@@ -19,9 +19,10 @@ from napari_ink.volumes.synthetic.sheets import Papyrus, lay_papyrus
 
 AIR, PAPYRUS = 87.5, 164.0  # grey levels of 255, the two peaks of DATA.md's histogram
 _NOISE = 7.6  # grey levels, SD in flat air
-_PSF = 7.0  # µm, the detector's blur, which also colours its noise
+_PSF = 10.0  # µm, the detector's blur, which also colours its noise
 _FACE = 22.0  # µm over which a face is blurred
 _FRINGES = ((0.85, 30.0), (0.8, 80.0))  # strength and µm of the phase-contrast fringes at edges
+_KNEE = (190.0, 0.25)  # grey level from which contrast is lower, and by how much
 _KNOT = 24.0  # µm of depth over which fibre texture changes
 
 
@@ -125,6 +126,8 @@ def render(
             grey += np.float32(amount) * (
                 bare - gaussian_filter(bare, reach / voxel_size, truncate=3)
             )
+        # The scanner's grey scale flattens where little else is as dense.
+        grey -= np.float32(_KNEE[1]) * np.maximum(grey - np.float32(_KNEE[0] - AIR), 0)
         grey += np.float32(AIR)
         grey += noise(z)
         np.clip(np.rint(grey, out=grey), 0, 255, out=grey)
