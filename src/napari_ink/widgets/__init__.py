@@ -1,0 +1,1 @@
+"""Qt docks: views that signal, models without Qt, and the adapters between them and the core."""

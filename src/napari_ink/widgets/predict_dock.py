@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QFileDialog, QFrame, QScrollArea, QShortcut, QVBoxLayout, QWidget
 
@@ -58,6 +58,7 @@ class PredictDock(QWidget):
         self._connect()
         self.source.set_checkpoints(*_checkpoints(preferences))
         self._on_layers()
+        self._restore_side_by_side()
         QTimer.singleShot(_WARM_UP_MS, self._warm_up)
 
     def _build(self) -> None:
@@ -108,6 +109,22 @@ class PredictDock(QWidget):
     def _warm_up(self) -> None:
         warm_up(self.settings.set_devices)
 
+    def event(self, event: QEvent) -> bool:
+        """Notice that napari took the dock out of its window: then it is gone for good."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._leave()
+        return super().event(event)
+
+    def _leave(self) -> None:
+        """Stop, give the grid back, hear no more of the viewer."""
+        events = self._viewer.layers.events
+        for signal in (events.inserted, events.removed, events.reordered, events.renamed):
+            signal.disconnect(self._on_layers)
+        self.side_by_side.changed.disconnect()
+        self.side_by_side.hide()
+        self.runner.close()
+        self.deleteLater()
+
     # --- layers ---------------------------------------------------------------------------
 
     def _on_layers(self, event=None) -> None:
@@ -123,10 +140,16 @@ class PredictDock(QWidget):
         inserted = getattr(event, "type", "") == "inserted" and event.value
         if inserted and is_stack(inserted):
             self.source.choose_layer(inserted)
-        if inserted and is_ink(inserted) and not self.model.running:
-            self.side_by_side.show()
+        if inserted and is_ink(inserted):
+            self._restore_side_by_side()
         self._show_ink()
         self._show_ready()
+
+    def _restore_side_by_side(self) -> None:
+        """A prediction that was opened beside its stack is shown as it was."""
+        layers = list(self._viewer.layers)
+        if any(map(is_ink, layers)) and any(map(is_stack, layers)):
+            self.side_by_side.show()
 
     def _on_layer_chosen(self, layer) -> None:
         try:
@@ -141,9 +164,7 @@ class PredictDock(QWidget):
         self._show_ready()
 
     def _on_draw_wanted(self) -> None:
-        self.settings.shapes.setCurrentIndex(
-            self.settings.shapes.findData(self.region.draw(self.source.layers.currentData()))
-        )
+        self.settings.choose_shapes(self.region.draw(self.source.layers.currentData()))
 
     def _show_ink(self, *_) -> None:
         self.run.show_ink(self._chosen_ink() is not None, self.side_by_side.active)
@@ -175,19 +196,18 @@ class PredictDock(QWidget):
     def _on_checkpoint_chosen(self, path: Path | None) -> None:
         from napari_ink.models.checkpoint import read_info
 
-        info = None
+        info, problem = None, ""
         if path is not None:
             try:
                 info = read_info(path)
+                remember(checkpoint=str(path))
             except InkError as error:
-                self.run.status.setText(str(error))
+                problem = str(error)
         self.model.choose_checkpoint(path, info)
         self.source.checkpoint_line.setText(checkpoint_line(info))
-        if info is not None:
-            remember(checkpoint=str(path))
-            self._show_ready()
-        else:
-            self.run.show_ready(False)
+        self._show_ready()
+        if problem:
+            self.run.status.setText(problem)
 
     def _on_folder_wanted(self) -> None:
         chosen = QFileDialog.getExistingDirectory(

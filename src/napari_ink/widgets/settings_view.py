@@ -191,6 +191,12 @@ class SettingsView(QWidget):
         keep = next((k for k, layer in enumerate(layers) if layer == chosen), len(layers) - 1)
         self.shapes.setCurrentIndex(keep)
 
+    def choose_shapes(self, layer) -> None:
+        """Choose one of the offered shapes layers."""
+        for k in range(self.shapes.count()):
+            if self.shapes.itemData(k) == layer:
+                self.shapes.setCurrentIndex(k)
+
     def set_devices(self, available: tuple[str, ...]) -> None:
         """Leave only the devices that this machine has."""
         for k in reversed(range(self.device.count())):

@@ -1,0 +1,155 @@
+"""The dock itself: empty states, controls, keys, tooltips, regions, and that it leaves no trace."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QComboBox,
+    QLabel,
+    QScrollBar,
+)
+
+from napari_ink.inference.settings import Box
+from napari_ink.widgets.predict_model import Region
+
+
+@pytest.fixture
+def empty_dock(viewer):
+    _, dock = viewer.window.add_plugin_dock_widget("napari-ink", "Predict ink")
+    return dock
+
+
+def test_empty_dock_says_what_to_do_next(empty_dock):
+    assert empty_dock.empty.isVisible()
+    assert empty_dock.empty.button.isVisible()
+    assert not empty_dock.source.isVisible()
+    assert not empty_dock.run.isVisible()
+
+
+def test_dock_without_a_checkpoint_asks_for_one(dock):
+    dock.source.set_checkpoints([], None)
+    assert "Choose a checkpoint" in dock.run.status.text()
+    assert not dock.run.predict.isEnabled()
+
+
+def test_a_broken_checkpoint_is_named_and_cannot_be_used(dock, tmp_path):
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"\xff" * 64)
+    dock.source.choose_checkpoint(broken)
+    assert "broken.safetensors" in dock.run.status.text()
+    assert not dock.run.predict.isEnabled()
+
+
+def test_removing_the_fragment_empties_the_dock_again(dock, viewer):
+    assert dock.run.predict.isEnabled()
+    viewer.layers.clear()
+    assert dock.empty.isVisible()
+    assert dock.model.fragment is None
+
+
+def test_layer_window_moves_as_one(dock):
+    dock.model.layers = (0, 8)
+    dock.settings.layers.setValue((2, 8))
+    assert dock.model.layers == (0, 8)  # eight of eight layers: there is nowhere to go
+    assert tuple(dock.settings.layers.value()) == (0, 8)
+
+
+def test_every_control_has_a_tooltip(dock):
+    kinds = (QAbstractButton, QAbstractSpinBox, QComboBox, QAbstractSlider)
+    controls = [child for kind in kinds for child in dock.findChildren(kind)]
+    ours = [c for c in controls if not isinstance(c, QScrollBar)]
+    without = [c for c in ours if not (c.toolTip() or any(p.toolTip() for p in _parents(c, dock)))]
+    assert len(ours) > 15
+    assert not without, without
+
+
+def _parents(widget, top):
+    while widget is not None and widget is not top:
+        widget = widget.parent()
+        if widget is not None:
+            yield widget
+
+
+def test_mnemonics_are_unique_and_leave_napari_its_menus(dock):
+    texts = [b.text() for b in dock.findChildren(QAbstractButton)]
+    texts += [label.text() for label in dock.findChildren(QLabel) if label.buddy()]
+    letters = [text[text.index("&") + 1].lower() for text in texts if "&" in text]
+    assert len(letters) == len(set(letters)), sorted(letters)
+    assert not set(letters) & set("fvlpwh")
+
+
+def test_dock_is_narrow_and_nothing_in_it_is_wider(dock, viewer, qtbot):
+    dock.settings.advanced.expand()
+    qtbot.wait(50)
+    assert dock.minimumSizeHint().width() <= 320
+    inside = dock.source.parent()
+    assert inside.width() <= dock.width()
+    for view in (dock.source, dock.settings, dock.run):
+        assert view.minimumSizeHint().width() <= 320
+
+
+def test_return_predicts_and_escape_cancels(dock, viewer, qtbot):
+    dock.activateWindow()
+    dock.run.predict.setFocus()
+    qtbot.waitUntil(dock.run.predict.hasFocus, timeout=2000)
+    QTest.keyClick(dock.run.predict, Qt.Key.Key_Return)
+    assert dock.model.running
+    QTest.keyClick(dock.run.cancel, Qt.Key.Key_Escape)
+    assert dock.runner._job._stop.is_set()
+    qtbot.waitUntil(lambda: not dock.model.running, timeout=60_000)
+
+
+def test_visible_area_is_what_the_camera_sees_also_beside_the_ink(dock, viewer, qtbot):
+    stack = dock.source.layers.currentData()
+    viewer.scene.camera.zoom = 0.2  # 3.2 px of canvas a voxel
+    viewer.scene.camera.center = (0, 16 * 160, 16 * 240)
+    qtbot.wait(20)
+    height, _ = np.array(viewer.canvas.viewbox_size(viewer.layers)) / 0.2 / 16
+    box = dock.region.box(Region.VISIBLE, stack, None)
+    assert abs((box.y1 - box.y0) - min(height, 320)) <= 2
+    assert abs((box.x0 + box.x1) / 2 - 240) <= 1
+    y, x = dock.region.focus(stack)
+    assert (round(y), round(x)) == (160, 240)
+
+
+def test_rectangle_of_a_shapes_layer_becomes_a_region(dock, viewer):
+    stack = dock.source.layers.currentData()
+    stack.translate = (0, 160, 0)
+    dock.settings.regions[Region.SHAPE].click()
+    assert dock.settings.shape_row.isVisible()
+    dock.settings.draw.click()
+    shapes = dock.settings.shapes.currentData()
+    assert shapes.mode == "add_rectangle"
+    with pytest.raises(Exception, match="holds no rectangle"):
+        dock.region.box(Region.SHAPE, stack, shapes)
+    shapes.add_rectangles([[9.5, 19.5], [29.5, 59.5]])
+    assert dock.region.box(Region.SHAPE, stack, shapes) == Box(10, 30, 20, 60)
+
+
+def test_opening_the_dock_imports_no_torch(make_napari_viewer_proxy, tmp_path):
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from qtpy.QtWidgets import QApplication; app = QApplication([]);"
+        "from napari.components import ViewerModel;"
+        "from napari_ink.widgets.predict_dock import PredictDock;"
+        "dock = PredictDock(ViewerModel()); dock.show(); app.processEvents();"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_closing_the_dock_gives_the_grid_back_and_forgets_the_viewer(dock, viewer, qtbot):
+    dock.run.predict.click()
+    qtbot.waitUntil(lambda: not dock.model.running, timeout=60_000)
+    assert viewer.canvas.grid.enabled
+    viewer.window.remove_dock_widget(dock)
+    qtbot.waitUntil(lambda: not viewer.canvas.grid.enabled, timeout=5000)
+    viewer.add_image(np.zeros((4, 8, 8), np.uint8))  # no slot of a dead dock is called
