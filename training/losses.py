@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from napari_ink.errors import SettingsError
+
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -47,11 +49,17 @@ class WeightedLoss:
 
     Raises
     ------
-    KeyError
-        If a name is unknown.
+    SettingsError
+        If a name is unknown, or there is none.
     """
 
     def __init__(self, weights: Mapping[str, float]) -> None:
+        unknown = sorted(set(weights) - set(LOSSES))
+        if unknown or not weights:
+            raise SettingsError(
+                f"there is no loss {unknown[0]!r}" if unknown else "a run without a loss",
+                f"choose among {', '.join(LOSSES)}",
+            )
         self.parts = [(LOSSES[name], factor) for name, factor in weights.items()]
 
     def __call__(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import sys
 import time
 import warnings
@@ -55,6 +56,7 @@ def run(config: RunConfig) -> Path:
     lightning.seed_everything(config.seed, verbose=False)
 
     network = build(config.network.architecture, config.network.arguments)
+    network.check_shape((1, 1, network.depth, config.data.window, config.data.window))
     recipe = Recipe.from_dict(config.data.recipe)
     learn, look = open_fragments(config, network, recipe)
     windows = WindowBatches(
@@ -65,13 +67,14 @@ def run(config: RunConfig) -> Path:
         edges=config.data.edges,
         seed=config.seed,
     )
+    # Validation predicts as a reader would, which takes the metadata of a checkpoint.
+    network.info = describe(config, network, recipe, learn)
+    module = InkModule(network, config, look)
+
     folder = new_folder(Path(config.runs), config.name)
     (folder / "config.yaml").write_text(yaml.safe_dump(to_tree(config), sort_keys=False))
     print(f"{folder}: learning from {len(learn)} fragments, validating on {len(look)}")
 
-    # Validation predicts as a reader would, which takes the metadata of a checkpoint.
-    network.info = describe(config, network, recipe, learn)
-    module = InkModule(network, config, look)
     train(config, folder, module, windows)
 
     network.eval().cpu()
@@ -165,6 +168,7 @@ def train(
 ) -> None:
     """Take all steps; the network keeps the averaged weights."""
     learning = config.learning
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it recommends products
     callbacks = [TQDMProgressBar(refresh_rate=10), LearningRateMonitor("step")]
     if learning.averaging:
         callbacks.append(EMAWeightAveraging(decay=learning.averaging))
@@ -190,8 +194,6 @@ def train(
             DataLoader(windows, batch_size=None, shuffle=False),
             DataLoader(range(len(module.look)), batch_size=None),
         )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
 
 
 def choose_halo(network: InkNetwork, look: list[LabelledFragment]) -> HaloMeasurement:

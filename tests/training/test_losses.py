@@ -6,6 +6,7 @@ from monai.losses import DiceLoss
 from segmentation_models_pytorch.losses import DiceLoss as SmpDice
 from segmentation_models_pytorch.losses import SoftBCEWithLogitsLoss
 
+from napari_ink.errors import SettingsError
 from training.losses import LOSSES, WeightedLoss, soft_bce, soft_dice
 
 
@@ -69,5 +70,6 @@ def test_weighted_sum_and_unknown_name(batch):
     ours = WeightedLoss({"bce": 0.25, "dice": 2})
     assert ours(logits, target, weight).item() == pytest.approx(expected.item())
     assert ours(logits.bfloat16(), target, weight).dtype == torch.float32
-    with pytest.raises(KeyError, match="dise"):
-        WeightedLoss({"dise": 1})
+    for weights, message in (({"dise": 1}, "dise"), ({}, "without a loss")):
+        with pytest.raises(SettingsError, match=message):
+            WeightedLoss(weights)

@@ -183,7 +183,8 @@ def write_bare(folder, value):
     ("data", "message"),
     [
         ({"synthetic": {"fragments": 0}}, "without fragments"),
-        ({"window": 999}, "does not fit"),
+        ({"window": 998}, "does not fit"),
+        ({"window": 15}, "multiples of 2"),
         ({"fragments": ["bare"], "synthetic": {"fragments": 0}}, "without fragments"),
         (
             {"fragments": ["bare"], "validation": ["bare"], "synthetic": {"fragments": 0}},
