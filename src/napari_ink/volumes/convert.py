@@ -24,24 +24,10 @@ from filelock import FileLock, Timeout
 from napari_ink.errors import FragmentError, SettingsError
 from napari_ink.volumes.fragment import Fragment, isotropic
 from napari_ink.volumes.intensity import full_scale
-from napari_ink.volumes.layouts.zarrs import ATTRIBUTES
-from napari_ink.volumes.planes import LabelPlane
-from napari_ink.volumes.pyramid import (
-    Pyramid,
-    halve,
-    image_attributes,
-    label_attributes,
-)
+from napari_ink.volumes.ome import chunk_keys, describe_image, side_cars_of, write_plane
+from napari_ink.volumes.pyramid import BLOCK, Pyramid, halve
 from napari_ink.volumes.spool import needs_spool, spool
 
-_KINDS = {
-    "label": "labels/inklabels",
-    "mask": "labels/mask",
-    "supervision": "labels/supervision_mask",
-    "validation": "labels/validation_mask",
-    "infrared": "infrared",
-}
-_PLANE_CHUNK = 1024
 _WORTH_KEEPING = 1 << 30  # bytes
 
 
@@ -116,14 +102,10 @@ class _Job:
             "dtype": dtype.name,
             "voxel_size": fragment.voxel_size and list(fragment.voxel_size),
             "first_layer": fragment.first_layer,
-            "side_cars": sorted(self._planes()),
+            "side_cars": sorted(side_cars_of(fragment)),
         }
         self.resumed = self._resumed()
         self._check_disk()
-
-    def _planes(self) -> dict:
-        planes = {kind: getattr(self.fragment, kind) for kind in _KINDS}
-        return {kind: plane for kind, plane in planes.items() if plane is not None}
 
     def _check_place(self) -> None:
         if os.path.lexists(self.destination):
@@ -239,7 +221,7 @@ class _Job:
             for level in range(len(levels))
             for number, block in enumerate(self.pyramid.blocks(level))
         ]
-        planes = self._planes()
+        planes = side_cars_of(self.fragment)
         total, index = len(tasks) + len(planes), 0
         if needs_spool(self.source):
             total += self.fragment.shape[0]
@@ -251,19 +233,19 @@ class _Job:
                 index += 1
                 if key in done:
                     continue
-                window = halve(_finer(levels[level - 1], block)) if level else self._read(block)
+                window = _halved(levels[level - 1], block) if level else self._read(block)
                 levels[level][block] = window
                 journal.write(f"{key}\n")
                 journal.flush()
                 yield BlockDone(index, total)
-            for kind, plane in planes.items():
+            for kind in planes:
                 index += 1
                 if kind not in done:
-                    self._write_plane(root, kind, plane)
+                    write_plane(root, self.fragment, kind, self.version)
                     journal.write(f"{kind}\n")
                     journal.flush()
                     yield BlockDone(index, total)
-        self._describe(root, planes)
+        describe_image(root, self.fragment, len(levels), self.version)
 
     @property
     def _zarr_format(self) -> int:
@@ -283,7 +265,7 @@ class _Job:
                     dtype=self.dtype,
                     chunks=self.pyramid.chunk,
                     compressors=self._compressors(),
-                    chunk_key_encoding=_keys(self._zarr_format),
+                    chunk_key_encoding=chunk_keys(self.version),
                     **(options if self.version == "0.5" else {}),
                 )
             )
@@ -306,59 +288,6 @@ class _Job:
             )
         return np.rint(values * np.float32(full_scale(self.dtype))).astype(self.dtype)
 
-    def _write_plane(self, root: zarr.Group, kind: str, plane) -> None:
-        # A label is copied as it was stored; what full ink is is told from its largest value.
-        source = plane.source if isinstance(plane, LabelPlane) else plane
-        flat = len(source.shape) == 2
-        dtype = np.dtype(np.uint8) if source.dtype == bool else source.dtype
-        group = root.require_group(_KINDS[kind])
-        array = group.create_array(
-            "0",
-            shape=source.shape,
-            dtype=dtype,
-            chunks=tuple(min(_PLANE_CHUNK, length) for length in source.shape),
-            chunk_key_encoding=_keys(self._zarr_format),
-            overwrite=True,
-        )
-        if flat:
-            for y, band in source.bands():
-                array[y] = band
-        else:
-            array[...] = source.read(*(slice(0, length) for length in source.shape))
-        size = self.fragment.voxel_size
-        axes = "yx" if flat else "zyx"
-        name = _KINDS[kind].split("/")[-1]
-        attributes = image_attributes(name, axes, 1, size and size[-len(axes) :], self.version)
-        if kind != "infrared":
-            label = {"version": self.version, "source": {"image": "../../"}}
-            attributes.get("ome", attributes)["image-label"] = label
-        group.attrs.update(attributes)
-
-    def _describe(self, root: zarr.Group, planes: dict) -> None:
-        """Write what makes it a fragment, last."""
-        fragment = self.fragment
-        labels = [
-            _KINDS[kind].split("/")[1]
-            for kind, plane in planes.items()
-            if kind != "infrared" and root[_KINDS[kind]]["0"].dtype.kind in "ui"
-        ]
-        if labels:
-            root["labels"].attrs.update(label_attributes(labels, self.version))
-        own = {
-            "first_layer": fragment.first_layer,
-            "simulated": fragment.simulated,
-            "side_cars": {kind: _KINDS[kind] for kind in planes},
-            "voxelwise": "label" in planes and len(planes["label"].shape) == 3,
-        }
-        size = fragment.voxel_size
-        levels = len(self.pyramid.shapes)
-        root.attrs.update(
-            {
-                **image_attributes(fragment.name, "zyx", levels, size, self.version),
-                ATTRIBUTES: own,
-            }
-        )
-
     def _finish(self) -> None:
         shutil.rmtree(self.partial / "spool", ignore_errors=True)
         self.journal.unlink(missing_ok=True)
@@ -367,13 +296,21 @@ class _Job:
         os.rename(self.partial, self.destination)
 
 
-def _finer(level: zarr.Array, block: tuple[slice, slice, slice]) -> np.ndarray:
+def _halved(finer: zarr.Array, block: tuple[slice, slice, slice]) -> np.ndarray:
+    """A block of the next level, made from one block of the finer level at a time."""
     z, y, x = block
-    return level[z, 2 * y.start : 2 * y.stop, 2 * x.start : 2 * x.stop]
-
-
-def _keys(version: int) -> dict:
-    return {"name": "v2" if version == 2 else "default", "separator": "/"}
+    out = np.empty([part.stop - part.start for part in block], finer.dtype)
+    half = BLOCK // 2
+    for top in range(y.start, y.stop, half):
+        for left in range(x.start, x.stop, half):
+            rows = slice(top, min(top + half, y.stop))
+            columns = slice(left, min(left + half, x.stop))
+            piece = halve(
+                finer[z, 2 * rows.start : 2 * rows.stop, 2 * columns.start : 2 * columns.stop]
+            )
+            out[:, rows.start - y.start : rows.stop - y.start,
+                columns.start - x.start : columns.stop - x.start] = piece  # fmt: skip
+    return out
 
 
 def _size(folder: Path) -> int:

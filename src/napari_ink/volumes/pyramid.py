@@ -1,4 +1,4 @@
-"""The shape of a converted fragment: levels, chunks, shards and OME metadata."""
+"""The shape of a converted fragment: levels, chunks and shards."""
 
 from __future__ import annotations
 
@@ -71,64 +71,12 @@ class Pyramid:
 def halve(window: np.ndarray) -> np.ndarray:
     """Mean of 2 × 2 pixels of ``(z, y, x)``, rounded to even; odd edges average what is there."""
     depth, height, width = window.shape
-    padded = np.pad(window, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge")
     total = np.uint32 if window.dtype.kind == "u" else np.float64
-    out = np.empty((depth, padded.shape[1] // 2, padded.shape[2] // 2), window.dtype)
-    for layer, half in zip(padded, out, strict=True):  # one at a time: the sums are wider
+    out = np.empty((depth, -(-height // 2), -(-width // 2)), window.dtype)
+    for layer, half in zip(window, out, strict=True):  # one at a time: the sums are wider
+        if height % 2 or width % 2:
+            layer = np.pad(layer, ((0, height % 2), (0, width % 2)), mode="edge")
         pairs = np.add(layer[::2], layer[1::2], dtype=total)
         mean = np.add(pairs[:, ::2], pairs[:, 1::2], dtype=total) / 4
         half[...] = np.rint(mean) if window.dtype.kind == "u" else mean
     return out
-
-
-def image_attributes(
-    name: str,
-    axes: str,
-    levels: int,
-    voxel_size: tuple[float, ...] | None,
-    version: str,
-) -> dict:
-    """OME metadata of one image.
-
-    Parameters
-    ----------
-    name : str
-    axes : str
-        ``zyx`` or ``yx``.
-    levels : int
-    voxel_size : tuple of float or None
-        Micrometres, one an axis; ``None`` leaves the axes without a unit.
-    version : str
-        ``0.4`` or ``0.5``.
-
-    Returns
-    -------
-    dict
-        Attributes of the group. A coarse pixel is the mean of fine ones, so its centre lies
-        between theirs: hence the translations.
-    """
-    size = voxel_size or (1.0,) * len(axes)
-    unit = {"unit": "micrometer"} if voxel_size else {}
-    datasets = []
-    for level in range(levels):
-        factors = [1 if axis == "z" else 2**level for axis in axes]
-        scale = [step * factor for step, factor in zip(size, factors, strict=True)]
-        shift = [step * (factor - 1) / 2 for step, factor in zip(size, factors, strict=True)]
-        transforms = [{"type": "scale", "scale": scale}]
-        if level:
-            transforms.append({"type": "translation", "translation": shift})
-        datasets.append({"path": str(level), "coordinateTransformations": transforms})
-    image = {
-        "name": name,
-        "axes": [{"name": axis, "type": "space", **unit} for axis in axes],
-        "datasets": datasets,
-        "type": "mean",
-    }
-    if version == "0.4":
-        return {"multiscales": [{"version": "0.4", **image}]}
-    return {"ome": {"version": "0.5", "multiscales": [image]}}
-
-
-def label_attributes(names: list[str], version: str) -> dict:
-    """OME metadata of the group that lists the labels."""
-    return {"labels": names} if version == "0.4" else {"ome": {"version": "0.5", "labels": names}}
