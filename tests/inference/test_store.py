@@ -15,7 +15,7 @@ import zarr
 from inference_fakes import SmallNetwork, joined, noise_fragment
 
 from napari_ink.errors import SettingsError, StoreError
-from napari_ink.inference import store as store_module
+from napari_ink.inference import store_files
 from napari_ink.inference.plan import plan_prediction
 from napari_ink.inference.predict import predict
 from napari_ink.inference.pyramid import halved
@@ -225,7 +225,7 @@ def test_a_second_writer_is_refused_while_the_first_lives(case, tmp_path):
 def test_a_full_disk_is_seen_before_anything_is_written(case, tmp_path, monkeypatch):
     fragment, network = case
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(store_module.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    monkeypatch.setattr(store_files.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(StoreError, match="GB free"):
         list(predict(fragment, network, SMALL, store=tmp_path / "a.ink.zarr"))
     assert not list(tmp_path.iterdir())
@@ -253,7 +253,7 @@ def test_a_disk_that_fills_up_leaves_a_store_that_goes_on(case, tmp_path, monkey
 
 def test_a_half_made_store_never_stands_under_the_final_name(case, tmp_path, monkeypatch):
     fragment, network = case
-    monkeypatch.setattr(store_module, "_copy_mask", lambda *a: 1 / 0)
+    monkeypatch.setattr(store_files, "_copy_mask", lambda *a: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         list(predict(fragment, network, SMALL, store=tmp_path / "a.ink.zarr"))
     assert not list(tmp_path.iterdir())

@@ -12,36 +12,32 @@ and dies with the process.
 
 from __future__ import annotations
 
-import base64
-import errno
 import os
-import shutil
-import tempfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import zarr
 from filelock import FileLock, Timeout
-from zarr.codecs import ZstdCodec
 
 from napari_ink.errors import StoreError
 from napari_ink.inference.pyramid import build_levels, multiscales
 from napari_ink.inference.settings import Box
+from napari_ink.inference.store_files import (
+    COMPRESSOR,
+    KEY,
+    check_space,
+    create,
+    disk_errors,
+    opened,
+    packed,
+    unpacked,
+)
 
 if TYPE_CHECKING:
     from napari_ink.inference.plan import PredictionPlan
 
-FORMAT_VERSION = 1
-KEY = "napari_ink"
 SUFFIX = ".ink.zarr"
-_COMPRESSOR = ZstdCodec(level=3)
-_MASK_CHUNK = 1024
-_PYRAMID_SHARE = 4 / 3  # 1 + 1/4 + 1/16 + …
 
 
 class PredictionStore:
@@ -62,7 +58,7 @@ class PredictionStore:
         self.attributes: dict = dict(group.attrs[KEY])
         self._group = group
         self._lock = lock
-        self._finished = _unpacked(self.attributes["finished"], self.attributes["blocks"]["shape"])
+        self._finished = unpacked(self.attributes["finished"], self.attributes["blocks"]["shape"])
 
     @classmethod
     def open(cls, path: str | os.PathLike) -> PredictionStore:
@@ -73,7 +69,7 @@ class PredictionStore:
         StoreError
             When there is none, or it is something else, damaged, or of a later version.
         """
-        return cls(Path(path), _opened(Path(path), "r"))
+        return cls(Path(path), opened(Path(path), "r"))
 
     @classmethod
     def create_or_resume(cls, path: str | os.PathLike, plan: PredictionPlan) -> PredictionStore:
@@ -87,10 +83,10 @@ class PredictionStore:
         """
         path = Path(path)
         if not path.exists():
-            _check_space(path, plan.result_bytes)
-            with _disk_errors(path):
-                _create(path, plan)
-        group = _opened(path, "r+")
+            check_space(path, plan.result_bytes)
+            with disk_errors(path):
+                create(path, plan)
+        group = opened(path, "r+")
         lock = FileLock(path / "ink" / "0" / ".lock", timeout=0, thread_local=False)
         try:
             lock.acquire()
@@ -99,11 +95,11 @@ class PredictionStore:
                 f"{path} is being written by another process", "wait for it, or choose another name"
             ) from None
         try:
-            group = _opened(path, "r+")  # again: what the last owner wrote before it let go
+            group = opened(path, "r+")  # again: what the last owner wrote before it let go
             store = cls(path, group, lock)
             store._check_same(plan.identity)
             left = 1 - store._finished.sum() / max(1, plan.total)
-            _check_space(path, int(plan.result_bytes * left))
+            check_space(path, int(plan.result_bytes * left))
             for leftover in path.rglob("*.partial"):
                 leftover.unlink()
         except BaseException:
@@ -210,10 +206,10 @@ class PredictionStore:
         StoreError
             When the disk is full; what was finished before stays.
         """
-        with _disk_errors(self.path):
+        with disk_errors(self.path):
             self.ink[(..., *box.slices)] = probability.astype(np.float16)
             self._finished[block] = True
-            self.record(finished=_packed(self._finished), **records)
+            self.record(finished=packed(self._finished), **records)
 
     def record(self, **attributes) -> None:
         """Replace attributes, atomically."""
@@ -226,8 +222,8 @@ class PredictionStore:
 
     def finish(self, **records) -> None:
         """Build the coarser levels and call the store finished."""
-        with _disk_errors(self.path):
-            count = build_levels(self._group["ink"], self._finished, _COMPRESSOR)
+        with disk_errors(self.path):
+            count = build_levels(self._group["ink"], self._finished, COMPRESSOR)
             ome = multiscales(
                 "ink", self.voxel_size, self.ink.ndim, count, self.attributes.get("first_z", 0)
             )
@@ -246,115 +242,6 @@ class PredictionStore:
             )
 
 
-def _create(path: Path, plan: PredictionPlan) -> None:
-    """Make an empty store beside the final name, then rename it: it is never seen half made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        rows, columns = plan.grid.blocks_shape
-        attributes = plan.provenance | {
-            "format_version": FORMAT_VERSION,
-            "state": "running",
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "identity": plan.identity,
-            "blocks": {"shape": [rows, columns], "size": plan.grid.block, "total": plan.total},
-            "finished": _packed(np.zeros((rows, columns), bool)),
-        }
-        group = zarr.create_group(made, attributes={KEY: attributes})
-        axes = len(plan.output_shape)
-        ome = multiscales("ink", plan.voxel_size, axes, 1, attributes.get("first_z", 0))
-        group.create_group("ink", attributes={"ome": ome}).create_array(
-            "0",
-            shape=plan.output_shape,
-            chunks=(*plan.output_shape[:-2], *plan.grid.block),
-            dtype="float16",
-            fill_value=float("nan"),
-            compressors=_COMPRESSOR,
-            dimension_names=("z", "y", "x")[-axes:],
-        )
-        if plan.mask is not None:
-            _copy_mask(plan.mask, group)
-        os.chmod(made, 0o777 & ~_umask())  # mkdtemp makes it private
-        made.rename(path)
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
-
-
-def _copy_mask(mask, group: zarr.Group) -> None:
-    chunks = tuple(min(_MASK_CHUNK, side) for side in mask.shape)
-    target = group.create_array(
-        "mask",
-        shape=mask.shape,
-        chunks=chunks,
-        dtype=bool,
-        compressors=_COMPRESSOR,
-        dimension_names=("y", "x"),
-    )
-    for y in range(0, mask.shape[0], chunks[0]):
-        rows = slice(y, min(y + chunks[0], mask.shape[0]))
-        target[rows] = np.asarray(mask.read(rows, slice(None))) != 0
-
-
-def _opened(path: Path, mode: str) -> zarr.Group:
-    if not path.exists():
-        raise StoreError(f"{path} does not exist", "give the path of a NAME.ink.zarr")
-    try:
-        group = zarr.open_group(path, mode=mode, use_consolidated=False)
-        version = group.attrs[KEY]["format_version"]
-        group["ink/0"]
-    except PermissionError as error:
-        raise StoreError(f"{path} may not be opened", "ask for permission") from error
-    except Exception as error:
-        raise StoreError(
-            f"{path} is not a prediction of napari-ink", "give another path; it was left alone"
-        ) from error
-    if version != FORMAT_VERSION:
-        raise StoreError(
-            f"{path} has format version {version}, this program knows {FORMAT_VERSION}",
-            "update napari-ink",
-        )
-    return group
-
-
-@contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError(
-                f"the disk of {path} is full", "free space and call again: it goes on from here"
-            ) from error
-        raise StoreError(f"{path} cannot be written ({error})", "choose another place") from error
-
-
-def _check_space(path: Path, needed: int) -> None:
-    there = next(parent for parent in path.absolute().parents if parent.exists())
-    free = shutil.disk_usage(there).free
-    needed = int(needed * _PYRAMID_SHARE)
-    if needed > free:
-        raise StoreError(
-            f"the result takes up to {needed / 1e9:.1f} GB, {there} has {free / 1e9:.1f} GB free",
-            "choose another place or a smaller region",
-        )
-
-
-def _packed(bits: np.ndarray) -> str:
-    return base64.b64encode(zlib.compress(np.packbits(bits).tobytes())).decode()
-
-
-def _unpacked(text: str, shape: list[int]) -> np.ndarray:
-    raw = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
-    return np.unpackbits(raw, count=shape[0] * shape[1]).astype(bool).reshape(shape)
-
-
 def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= 40 else f"{text[:37]}…"
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

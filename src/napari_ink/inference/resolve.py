@@ -1,0 +1,134 @@
+"""Each open choice of the settings, and each doubt about them, resolved on its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import nn
+
+from napari_ink.errors import SettingsError
+from napari_ink.inference.device import free_memory, network_cost
+from napari_ink.inference.settings import Box, PredictionSettings
+from napari_ink.inference.sizes import choose_batch, choose_tile
+from napari_ink.inference.tiles import intersection
+from napari_ink.volumes.intensity import Normaliser
+
+if TYPE_CHECKING:
+    from napari_ink.models.checkpoint import CheckpointInfo
+    from napari_ink.models.contract import InkNetwork
+    from napari_ink.volumes.fragment import Fragment
+
+WIDEST_WINDOW_MM = 0.55  # 64 px at 8 µm: beyond it networks learn letter shapes (DATA.md, 9)
+LARGEST_SCALE_ERROR = 0.2
+
+
+def doubts(fragment: Fragment, info: CheckpointInfo) -> list[str]:
+    """What the user should know before trusting this checkpoint on this fragment."""
+    found = []
+    if info.voxel_size is None or fragment.voxel_size is None:
+        whose = "checkpoint's" if info.voxel_size is None else "fragment's"
+        found.append(f"the {whose} voxel size is unknown: whether the scales match cannot be told")
+    else:
+        ratio = float(np.mean(fragment.voxel_size)) / info.voxel_size
+        if abs(ratio - 1) > LARGEST_SCALE_ERROR:
+            found.append(
+                f"voxels of {float(np.mean(fragment.voxel_size)):.4g} µm where the checkpoint "
+                f"learned from {info.voxel_size:.4g} µm: rescale the fragment"
+            )
+    if info.window_mm is not None and info.window_mm > WIDEST_WINDOW_MM:
+        found.append(
+            f"trained on windows of {info.window_mm:.2f} mm, wider than {WIDEST_WINDOW_MM} mm: "
+            "it may have learned the shapes of letters"
+        )
+    if fragment.fingerprint() in {entry.get("fingerprint") for entry in info.dataset}:
+        found.append("the checkpoint was trained on this fragment: its ink proves nothing here")
+    return found
+
+
+def depth_window(
+    fragment: Fragment, model: InkNetwork, wanted: tuple[int, int] | None
+) -> tuple[tuple[int, int], slice, list[str]]:
+    """The depth window in stored numbering and as indices, and what to say of the choice."""
+    depth, first, stored = model.depth, fragment.first_layer, fragment.shape[0]
+    if wanted is not None:
+        z = fragment.layer_range(*wanted)
+        if z.stop - z.start != depth:
+            raise SettingsError(
+                f"the layers {wanted[0]}:{wanted[1]} are {z.stop - z.start}, the checkpoint takes "
+                f"{depth}",
+                f"choose {wanted[0]}:{wanted[0] + depth}",
+            )
+        return tuple(wanted), z, []
+    if stored < depth:
+        raise SettingsError(
+            f"{fragment.name} has {stored} layers, the checkpoint takes {depth}",
+            "choose a checkpoint for fewer layers",
+        )
+    learned = model.info.layers
+    if learned is not None and learned[1] - learned[0] == depth:
+        if first <= learned[0] and learned[1] <= first + stored:
+            return tuple(learned), fragment.layer_range(*learned), []
+        reason = f"the checkpoint's layers {learned[0]}:{learned[1]} are not all here"
+    else:
+        reason = "the checkpoint names no layers"
+    start = first + (stored - depth) // 2
+    layers = (start, start + depth)
+    warnings = [] if stored == depth else [f"{reason}: the central {layers[0]}:{layers[1]} taken"]
+    return layers, fragment.layer_range(*layers), warnings
+
+
+def region_within(fragment: Fragment, wanted: Box | None) -> Box:
+    """What to predict, cut at the borders; the whole plane for ``None``."""
+    whole = Box(0, fragment.shape[1], 0, fragment.shape[2])
+    if wanted is None:
+        return whole
+    inside = intersection(Box(*wanted), whole)
+    if 0 in inside.shape:
+        raise SettingsError(
+            f"the region {wanted[0]}:{wanted[1]},{wanted[2]}:{wanted[3]} holds no pixel",
+            f"choose y0:y1,x0:x1 within {whole.y1} × {whole.x1}",
+        )
+    return inside
+
+
+def tile_and_batch(
+    fragment: Fragment,
+    model: InkNetwork,
+    settings: PredictionSettings,
+    normaliser: Normaliser,
+    device: str,
+    folded: nn.Module | int,
+) -> tuple[int, int]:
+    """Tile and batch: as asked for, or chosen."""
+    overlap, tile, batch = settings.overlap, settings.tile, settings.batch
+    if overlap is not None and not 0 <= overlap < 1:
+        raise SettingsError(f"an overlap of {overlap}", "choose a fraction, 0 ≤ overlap < 1")
+    if batch is not None and batch < 1:
+        raise SettingsError(f"a batch of {batch}", "choose 1 or more")
+    if normaliser.window is not None:
+        if tile not in (None, normaliser.window):
+            raise SettingsError(
+                f"a tile of {tile} px for a checkpoint that normalises windows of "
+                f"{normaliser.window} px",
+                f"choose {normaliser.window}, or leave it out",
+            )
+        tile = normaliser.window
+    if tile is not None and (tile < 1 or tile % model.multiple_of):
+        raise SettingsError(f"a tile of {tile} px", f"choose a multiple of {model.multiple_of} px")
+    if tile is not None and batch is not None:
+        return tile, batch
+    network = folded if isinstance(folded, nn.Module) else model.fold(folded)
+    cost = network_cost(network, model.depth, 4 * model.multiple_of)
+    memory = free_memory(device)
+    if tile is None:
+        tile = choose_tile(
+            fragment.shape[1:],
+            cost,
+            halo=model.halo,
+            multiple_of=model.multiple_of,
+            overlap=overlap,
+            memory=memory,
+            device=device,
+        )
+    return tile, batch or choose_batch(tile, cost, memory, device)

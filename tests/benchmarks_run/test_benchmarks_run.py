@@ -1,0 +1,35 @@
+"""The benchmarks run and print what they promise; their figures are another matter."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def run(script, *arguments):
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore", BENCHMARKS / script, *arguments, "--json"],
+        check=True, stdout=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    return json.loads(found.stdout)
+
+
+@pytest.mark.slow
+def test_predict_prints_every_ratio():
+    pytest.importorskip("openvino")
+    found = run("predict.py", "--width", "2", "--depth", "16", "--tile", "128")
+    for key in ("vs_published", "vs_published_int8", "vs_monai", "network_share"):
+        assert found[key] > 0
+    assert found["conv_rate_share"] > 0
+
+
+@pytest.mark.slow
+def test_memory_prints_the_peaks_of_equal_work():
+    found = run("memory.py", "--small", "600", "--large", "1200")
+    assert found["peak_small"] > 1e8
+    assert found["blocks"][0] > 0
