@@ -24,6 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         help="multiplies the ink's texture and thickening; 0 leaves no trace (default 1)",
     )
+    parser.add_argument(
+        "--bits",
+        type=int,
+        default=8,
+        help="significant bits of the grey levels; 6 make smaller files (default 8)",
+    )
     parser.add_argument("--reversed", action="store_true", help="written side last")
 
 
@@ -41,8 +47,14 @@ def run(args: argparse.Namespace) -> int:
         voxel_size=args.voxel_size,
         ink_strength=args.ink_strength,
         reversed_depth=args.reversed,
+        bits=args.bits,
     )
-    about = {"seed": args.seed, "ink_strength": args.ink_strength, "reversed": args.reversed}
+    about = {
+        "seed": args.seed,
+        "ink_strength": args.ink_strength,
+        "reversed": args.reversed,
+        "bits": args.bits,
+    }
     out = write_fragment(fragment, args.out, args.layout, about=about)
     print(
         f"{out}: {' × '.join(map(str, fragment.shape))} voxels of {args.voxel_size:g} µm, simulated"

@@ -20,7 +20,7 @@ TEXTURE = 15.0  # grey levels (of 255) of crackle at strength 1
 THICKENING = 2.0  # µm of film at strength 1
 _GRAIN = (13.0, 24.0)  # µm: inner and outer sigma of the band-pass that makes the grains
 _COHERENCE = 34.0  # µm over which the grains stay the same in depth
-_REACH = (-6.0, 46.0)  # µm of depth below the film's top where the crackle fades in and out
+_REACH = (-6.0, 46.0)  # µm of depth below the surface between which there is crackle
 _FADE = 12.0  # µm
 
 
@@ -64,7 +64,7 @@ class Ink:
 
     def texture(self, z: float) -> np.ndarray:
         """Crackle in grey levels of 255 in the layer at depth `z` (µm), float32 (y, x)."""
-        depth = np.float32(z) - (self.surface - self.thickening)
+        depth = np.float32(z) - self.surface
         profile = np.clip((depth - _REACH[0]) / _FADE + 0.5, 0, 1)
         profile *= np.clip((_REACH[1] - depth) / _FADE + 0.5, 0, 1)
         profile *= self.load

@@ -257,6 +257,7 @@ def synthesise(
     voxel_size: float = 16.0,
     ink_strength: float = 1.0,
     reversed_depth: bool = False,
+    bits: int = 8,
 ) -> Fragment:
     """Simulate a fragment whose ink is known.
 
@@ -273,6 +274,9 @@ def synthesise(
         label still tells where the text would be).
     reversed_depth : bool
         Store the layers in the other order, written side last.
+    bits : int
+        Significant bits of the 8-bit grey levels. Six cost nothing that can be seen (steps of 4
+        where the noise has an SD of 7) and a third less on disk.
 
     Returns
     -------
@@ -286,12 +290,18 @@ def synthesise(
     """
     seed, shape = int(seed), (int(height), int(width))
     _check(seed, depth, shape, voxel_size, ink_strength)
+    if not 1 <= bits <= 8:
+        raise SettingsError(f"{bits} bits of grey are out of range", "give 1 to 8")
     papyrus = lay_papyrus(seed, depth, shape, voxel_size)
     label, _ = place_text(seed, papyrus, depth, voxel_size)
     ink = None
     if ink_strength:
         ink = Ink(papyrus.surface, label, seed, voxel_size, ink_strength)
     volume = render(seed, papyrus, ink, depth, voxel_size)
+    if bits < 8:
+        step = 1 << (8 - bits)
+        levels = np.minimum(np.arange(256) + step // 2, 255) // step * step
+        volume = levels.astype(np.uint8)[volume]
     return Fragment.from_array(
         volume[::-1] if reversed_depth else volume,
         name=f"simulated-{seed}",

@@ -145,8 +145,8 @@ def _write_tiff(path: Path, layer: np.ndarray, fragment: Fragment) -> None:
         _, y, x = fragment.voxel_size
         options = {"resolution": (1e4 / x, 1e4 / y), "resolutionunit": "CENTIMETER"}
     tifffile.imwrite(
-        path, layer, compression="deflate", predictor=True, rowsperstrip=64, metadata=None,
-        software="napari-ink", **options
+        path, layer, compression="deflate", compressionargs={"level": 9}, predictor=True,
+        rowsperstrip=64, metadata=None, software="napari-ink", **options
     )  # fmt: skip
 
 
