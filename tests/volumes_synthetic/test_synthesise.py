@@ -6,7 +6,8 @@ from napari_ink.volumes.synthetic import statistics, synthesise
 from napari_ink.volumes.synthetic.fields import smooth_noise, stream
 from napari_ink.volumes.synthetic.ink import Ink
 from napari_ink.volumes.synthetic.letters import write_text
-from napari_ink.volumes.synthetic.render import place_text, render
+from napari_ink.volumes.synthetic.placement import place_text
+from napari_ink.volumes.synthetic.render import render
 from napari_ink.volumes.synthetic.sheets import lay_papyrus
 
 SMALL = {"depth": 12, "height": 330, "width": 400}

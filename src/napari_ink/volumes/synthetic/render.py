@@ -6,21 +6,19 @@ Layers are rendered one by one from two-dimensional maps, so memory grows with t
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, uniform_filter
-from scipy.special import ndtr
+from scipy.ndimage import gaussian_filter
 
 from napari_ink.errors import SettingsError
 from napari_ink.volumes.fragment import Fragment
 from napari_ink.volumes.synthetic.fields import smooth_noise, stream
 from napari_ink.volumes.synthetic.infrared import photograph
 from napari_ink.volumes.synthetic.ink import Ink
-from napari_ink.volumes.synthetic.letters import Letter, write_text
-from napari_ink.volumes.synthetic.sheets import Papyrus, lay_papyrus
+from napari_ink.volumes.synthetic.placement import place_text
+from napari_ink.volumes.synthetic.sheets import FACE, Papyrus, lay_papyrus
 
 AIR, PAPYRUS = 87.5, 164.0  # grey levels of 255, the two peaks of DATA.md's histogram
 _NOISE = 7.6  # grey levels, SD in flat air
 _PSF = 10.0  # µm, the detector's blur, which also colours its noise
-_FACE = 22.0  # µm over which a face is blurred
 _FRINGES = ((0.85, 30.0), (0.8, 80.0))  # strength and µm of the phase-contrast fringes at edges
 _KNEE = (190.0, 0.25)  # grey level from which contrast is lower, and by how much
 _KNOT = 24.0  # µm of depth over which fibre texture changes
@@ -107,10 +105,10 @@ def render(
         for index, ply in enumerate(papyrus.plies):
             if ply.top.min() > z + 40 or ply.bottom.max() < z - 40:
                 continue
-            share = ply.coverage(z, _FACE)
+            share = ply.coverage(z, FACE)
             if index == 0 and thickening is not None:
                 lifted = type(ply)(ply.top - thickening, ply.bottom, ply.presence, True)
-                share = lifted.coverage(z, _FACE)
+                share = lifted.coverage(z, FACE)
             share = np.maximum(share - matter, 0) if matter.any() else share
             matter += share
             streaks += share * fibres[ply.horizontal](z)
@@ -179,73 +177,6 @@ class _SparsePlanes:
         for y, x, value in self.parts[layer]:
             plane[y, x] += value.astype(np.float32)
         return plane
-
-
-def place_text(
-    seed: int, papyrus: Papyrus, depth: int, voxel_size: float, candidates: int = 80
-) -> tuple[np.ndarray, tuple[Letter, ...]]:
-    """Write the text where chance ties it least to the papyrus's own brightness.
-
-    Ten letters on a page correlate by chance with any map that varies over millimetres (an AUC
-    of .57 is common). Real fragments average that out over hundreds of letters; a small one
-    cannot, so of many texts the one is taken that the *bare* papyrus betrays least. The papyrus
-    never depends on the text.
-
-    Returns
-    -------
-    ndarray
-        bool (y, x): ink label.
-    tuple of Letter
-        The letters.
-    """
-    step = max(1, round(64 / voxel_size))
-    writable = papyrus.writable
-    features = _bare_features(papyrus, depth, voxel_size, step)
-    mask = papyrus.mask[::step, ::step]
-    features = features[:, mask]
-    coarse = (features - features.mean(1, keepdims=True)) / (features.std(1, keepdims=True) + 1e-6)
-    best = (np.inf, 0)
-    for attempt in range(candidates):
-        sketch, letters = write_text(
-            seed, mask.shape, voxel_size * step, room=writable[::step, ::step], attempt=attempt
-        )
-        ink = (sketch & writable[::step, ::step])[mask].astype(np.float32)
-        share = ink.mean()
-        if not 0 < share < 1:
-            continue
-        r = coarse @ (ink - share) / len(ink) / np.sqrt(share * (1 - share))
-        auc = ndtr(r / np.sqrt(share * (1 - share) * (1 - r**2)) / np.sqrt(2))
-        cost = (
-            np.abs(auc - 0.5).max()
-            + 2 * abs(share * mask.mean() - 0.105)
-            + 0.05 * max(0, 8 - len(letters))
-        )
-        best = min(best, (float(cost), attempt))
-    page, letters = write_text(seed, papyrus.mask.shape, voxel_size, room=writable, attempt=best[1])
-    return page & writable, letters
-
-
-def _bare_features(papyrus: Papyrus, depth: int, voxel_size: float, step: int) -> np.ndarray:
-    """Local means and variances of the bare papyrus at several scales, (feature, y, x)."""
-    features = []
-    jump = max(1, round(32 / voxel_size))
-    for layer in range(0, depth, jump):
-        z = (layer + 0.5) * voxel_size
-        matter = np.zeros(papyrus.mask[::step, ::step].shape, np.float32)
-        for ply in papyrus.plies:
-            share = np.minimum(z - ply.top[::step, ::step], ply.bottom[::step, ::step] - z)
-            share = np.clip(share / _FACE + 0.5, 0, 1) * ply.presence[::step, ::step]
-            matter = np.maximum(matter, share)
-        matter *= papyrus.opening[::step, ::step]
-        features.append(matter)
-        # Ink must not lie at one depth more often than the bare surface does.
-        away = (z - papyrus.surface[::step, ::step] - 20) / 30
-        features.append(np.exp(-(away**2)))
-        features.extend(gaussian_filter(matter, s) for s in (2, 5, 10))
-        for window in (3, 9):
-            mean = uniform_filter(matter, window)
-            features.append(uniform_filter(matter * matter, window) - mean * mean)
-    return np.array(features)
 
 
 def synthesise(

@@ -15,6 +15,7 @@ from scipy.ndimage import binary_fill_holes, label
 
 from napari_ink.volumes.synthetic.fields import smooth_noise, stream, strips
 
+FACE = 22.0  # µm over which a face is blurred
 _PERIOD = 146.0  # µm from ply to ply: the negative lobe of the real z correlation at 64 µm
 _THICKNESS = 78.5  # µm
 _SURFACE = 0.42  # where the written surface lies on average, as a fraction of the depth
