@@ -152,7 +152,8 @@ def test_a_slow_network_on_the_cpu_gets_tiles_that_soon_show_ink():
     tile = choose_tile(
         (9000, 7000), slow, halo=16, multiple_of=16, overlap=None, memory=8 << 30, device="cpu"
     )
-    assert tile in (112, 128)
+    assert tile <= 128
+    assert (1 - 32 / tile) ** 2 >= 0.5, "but not so small that it is mostly halo"
 
 
 def test_free_memory_is_some():

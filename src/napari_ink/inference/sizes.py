@@ -11,7 +11,7 @@ _MEMORY_SHARE = {"cuda": 0.6, "mps": 0.4, "cpu": 0.3}
 _MOST_BYTES = {"cuda": 32 << 30, "mps": 4 << 30, "cpu": 3 << 29}
 #: A block on a CPU should take a second or so, that the first ink is soon seen; but a tile that
 #: is more than half halo wastes more than that is worth.
-_BLOCK_MACS = 150e9
+_BLOCK_MACS = 100e9
 _LEAST_USE = 0.5
 _LARGEST_TILE = 512
 _LARGEST_BATCH = 8
