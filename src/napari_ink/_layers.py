@@ -6,6 +6,7 @@ travels with the layer object whatever the layer is called or renamed to.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,9 +45,10 @@ def stack_layer_data(fragment: Fragment) -> LayerData:
 def fragment_layer_data(fragment: Fragment) -> list[LayerData]:
     """The stack, and its infrared photograph and ink label as hidden layers, where it has them.
 
-    Hidden layers are not read before they are shown.
+    Hidden layers are not read before they are shown. The stack comes first: the viewer then starts
+    in the middle of its depth.
     """
-    layers = []
+    layers = [stack_layer_data(fragment)]
     for plane, what, colormap, limits in (
         (fragment.infrared, "infrared", "gray", None),
         (fragment.label, "ink label", "bop blue", (0, 1)),
@@ -64,7 +66,7 @@ def fragment_layer_data(fragment: Fragment) -> list[LayerData]:
         if what == "ink label":
             arguments |= {"blending": "additive", "opacity": 0.6}
         layers.append((LazyArray(plane), arguments, "image"))
-    return [*layers, stack_layer_data(fragment)]
+    return layers
 
 
 def space(fragment: Fragment, ndim: int) -> dict[str, Any]:
@@ -208,6 +210,8 @@ def prediction_layer_data(path: str) -> list[LayerData]:
             fragment = None
         if fragment is not None and fragment.fingerprint() != record["fingerprint"]:
             fragment = None
+        if fragment is not None:
+            fragment = replace(fragment, name=record["name"])
     levels = [LazyArray(_ZarrLevel(level)) for level in store.levels]
     ndim = levels[0].ndim
     place: dict[str, Any] = {"axis_labels": AXES[-ndim:]}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from napari.types import LayerData
 
 SAMPLE_FRAGMENT = "fragment"
+SAMPLE_NAME = "sample"
 
 
 def fragment() -> list[LayerData]:
@@ -16,7 +18,8 @@ def fragment() -> list[LayerData]:
     from napari_ink.volumes.layouts import open_fragment
     from napari_ink.volumes.sample import sample_path
 
-    layers = fragment_layer_data(open_fragment(sample_path(SAMPLE_FRAGMENT)))
+    sample = replace(open_fragment(sample_path(SAMPLE_FRAGMENT)), name=SAMPLE_NAME)
+    layers = fragment_layer_data(sample)
     open_dock_soon()
     return layers
 
@@ -34,9 +37,13 @@ def open_dock_soon() -> None:
 
 
 def open_dock() -> None:
-    """Open the Predict dock in the current viewer; an open one stays as it is."""
+    """Open the Predict dock in the current viewer, with the visible top layer selected."""
     from napari import current_viewer
 
     viewer = current_viewer()
-    if viewer is not None:
-        viewer.window.add_plugin_dock_widget("napari-ink", "Predict ink")
+    if viewer is None:
+        return
+    viewer.window.add_plugin_dock_widget("napari-ink", "Predict ink")
+    visible = [layer for layer in viewer.layers if layer.visible]
+    if visible:
+        viewer.layers.selection.active = visible[-1]

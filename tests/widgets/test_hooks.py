@@ -68,7 +68,7 @@ def test_asking_for_a_reader_loads_no_torch(fragment_folder):
 
 def test_stack_is_visible_label_and_infrared_wait_hidden(fragment_folder):
     layers = {arguments["name"]: arguments for _, arguments, _ in read_fragment(fragment_folder)}
-    assert list(layers) == ["frag infrared", "frag ink label", "frag"]
+    assert list(layers) == ["frag", "frag infrared", "frag ink label"]
     assert layers["frag"].get("visible", True)
     assert not layers["frag ink label"]["visible"]
     assert layers["frag"]["scale"] == (16, 16, 16)

@@ -37,10 +37,10 @@ def an_info(**others):
 
 
 def test_limits_are_those_of_the_plan():
-    from napari_ink.inference import plan
+    from napari_ink.inference import resolve
 
-    assert plan.WIDEST_WINDOW_MM == WINDOW_LIMIT_MM
-    assert plan.LARGEST_SCALE_ERROR == SCALE_TOLERANCE
+    assert resolve.WIDEST_WINDOW_MM == WINDOW_LIMIT_MM
+    assert resolve.LARGEST_SCALE_ERROR == SCALE_TOLERANCE
 
 
 def test_what_is_missing_is_said_as_the_next_thing_to_do():
@@ -109,7 +109,7 @@ def test_nothing_is_said_where_nothing_is_wrong():
 
 
 def test_lines_about_fragment_and_checkpoint():
-    assert fragment_line(a_fragment()) == "32 × 64 × 96 · 8 µm"
+    assert fragment_line(a_fragment()) == "32×64×96 · 8 µm"
     line = checkpoint_line(an_info(metrics={"f05": 0.86}))
     assert line == "2D · F0.5 .86 · window 0.51 mm"
     assert checkpoint_line(an_info(arguments={"collapse": "none"})).startswith("3D labels")

@@ -66,6 +66,8 @@ class Note(QLabel):
 
     def setText(self, text: str) -> None:
         """Show the text, or nothing at all."""
+        if text == self.text() and self.isHidden() != bool(text):
+            return
         super().setText(text)
         self.setVisible(bool(text))
         self._fit()
@@ -76,5 +78,6 @@ class Note(QLabel):
         self._fit()
 
     def _fit(self) -> None:
-        if self.width() > 0:
-            self.setFixedHeight(max(0, self.heightForWidth(self.width())))
+        height = self.heightForWidth(self.width()) if self.width() > 0 else -1
+        if height >= 0 and height != self.height():
+            self.setFixedHeight(height)

@@ -186,7 +186,7 @@ def advice(fragment: Fragment | None, info: CheckpointInfo | None) -> list[str]:
             f"{info.voxel_size:g} µm."
         )
         return found
-    if _scale_ratio(fragment, info) > 1 + SCALE_TOLERANCE:
+    if _scale_error(fragment, info) > SCALE_TOLERANCE:
         found.append(
             f"Scale differs: fragment {fragment.voxel_size[-1]:g} µm, network "
             f"{info.voxel_size:g} µm. Expect poor ink."
@@ -194,12 +194,11 @@ def advice(fragment: Fragment | None, info: CheckpointInfo | None) -> list[str]:
     return found
 
 
-def _scale_ratio(fragment: Fragment, info: CheckpointInfo) -> float | None:
-    """How many times one voxel size is the other, at least 1; None where one is unknown."""
+def _scale_error(fragment: Fragment, info: CheckpointInfo) -> float | None:
+    """How far the fragment's voxels are from those of training, as a share; None: unknown."""
     if fragment.voxel_size is None or info.voxel_size is None:
         return None
-    ratio = fragment.voxel_size[-1] / info.voxel_size
-    return max(ratio, 1 / ratio)
+    return abs(sum(fragment.voxel_size) / 3 / info.voxel_size - 1)
 
 
 def checkpoint_line(info: CheckpointInfo | None) -> str:
@@ -216,10 +215,10 @@ def checkpoint_line(info: CheckpointInfo | None) -> str:
 
 
 def fragment_line(fragment: Fragment | None) -> str:
-    """One line about a fragment: ``32 × 640 × 1280 · 16 µm``."""
+    """One line about a fragment: ``32×640×1280 · 16 µm``."""
     if fragment is None:
         return ""
-    size = " × ".join(str(length) for length in fragment.shape)
+    size = "×".join(str(length) for length in fragment.shape)
     voxel = fragment.voxel_size
     grain = "voxel size unknown" if voxel is None else f"{voxel[-1]:g} µm"
     return f"{size} · {grain}" + (" · simulated" if fragment.simulated else "")
@@ -230,7 +229,8 @@ def scale_line(fragment: Fragment | None, info: CheckpointInfo | None) -> str:
     if info is None or fragment is None:
         return ""
     parts = [] if info.window_mm is None else [f"window {info.window_mm:.2f} mm"]
-    if _scale_ratio(fragment, info) is not None:
-        matches = _scale_ratio(fragment, info) <= 1 + SCALE_TOLERANCE
+    error = _scale_error(fragment, info)
+    if error is not None:
+        matches = error <= SCALE_TOLERANCE
         parts.append("scale matches" if matches else "scale differs")
     return " · ".join(parts)

@@ -9,6 +9,7 @@ from psygnal import Signal
 
 from napari_ink._layers import fragment_of
 from napari_ink._preferences import read_preferences
+from napari_ink.widgets.folders import short_path
 from napari_ink.widgets.job import PredictionJob, PredictionRequest, PredictionStarted
 from napari_ink.widgets.live_ink import LiveInk
 from napari_ink.widgets.progress import RunProgress, duration
@@ -56,6 +57,7 @@ class Runner:
         self._progress: RunProgress | None = None
         self._kept = 0
         self._reason = ""
+        self._folder = Path()
         self._notices: list[str] = []
 
     def start(self, stack: Image, settings: PredictionSettings, folder: Path) -> None:
@@ -65,6 +67,7 @@ class Runner:
         request = PredictionRequest(fragment_of(stack), self._model.checkpoint, settings, folder)
         self._live = LiveInk(self._viewer, stack, inverted_grey=read_preferences().inverted_grey)
         self._reason, self._progress, self._notices = "", None, []
+        self._folder = folder
         job = self._job = PredictionJob(request)
         job.started.connect(self._on_started)
         job.tile.connect(self._on_tile)
@@ -141,7 +144,8 @@ class Runner:
         if state is None:
             return self._reason or "Stopped"
         if complete and state.done == state.total:
-            return f"Done: {state.total} blocks in {duration(state.seconds)} on {state.device}."
+            done = f"Done: {state.total} blocks in {duration(state.seconds)} on {state.device}."
+            return f"{done} Kept in {short_path(self._folder, 60)}"
         return (
             f"{self._reason or 'Stopped'}. {state.done} of {state.total} blocks are kept: "
             "Predict goes on from there."

@@ -63,6 +63,7 @@ class SettingsView(QWidget):
             Region.SHAPE: QRadioButton("shape"),
         }
         self.shapes, self.draw = _narrow(QComboBox()), QPushButton("Draw")
+        self.shapes.setPlaceholderText("none yet")
         self.device = _narrow(QComboBox())
         for value, text in DEVICES.items():
             self.device.addItem(text, value)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import importlib.util
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from superqt.utils import create_worker
 
@@ -27,12 +31,34 @@ def _mesa_llvm_is_loaded() -> bool:
         return False
 
 
+def load_torch_libraries() -> None:
+    """Load torch's shared libraries without holding Python's lock.
+
+    ``import torch`` holds it for half a second while they are loaded, and the window stands still
+    as long. A foreign function call does not; the import then finds them loaded.
+    """
+    torch = importlib.util.find_spec("torch")
+    if sys.platform != "linux" or torch is None or "torch" in sys.modules:
+        return
+    dlopen = ctypes.CDLL(None).dlopen
+    dlopen.restype, dlopen.argtypes = ctypes.c_void_p, (ctypes.c_char_p, ctypes.c_int)
+    # In torch's own order and modes; whatever fails here is torch's to load and to report.
+    for name, mode in (
+        ("libtorch_global_deps.so", os.RTLD_GLOBAL),
+        ("libtorch_python.so", os.RTLD_LOCAL),
+    ):
+        path = Path(torch.origin).parent / "lib" / name
+        if path.exists():
+            dlopen(os.fsencode(path), os.RTLD_NOW | mode)
+
+
 def import_torch() -> tuple[str, ...]:
     """Import what predicting needs and tell which devices there are.
 
     Runs in a worker thread; touches no Qt.
     """
     keep_triton_out()
+    load_torch_libraries()
     import torch
 
     import napari_ink.inference.predict
