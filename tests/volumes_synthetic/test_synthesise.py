@@ -152,6 +152,15 @@ def test_impossible_settings_are_refused(wrong):
         synthesise(0, **{**SMALL, **wrong})
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("shape", [(1, 16, 16), (3, 16, 300), (2, 150, 90)])
+def test_crumbs_too_small_for_text_are_made_all_the_same(shape):
+    depth, height, width = shape
+    fragment = synthesise(2, depth=depth, height=height, width=width)
+    assert fragment.shape == shape
+    assert fragment.read().std() > 3
+
+
 def test_negative_seed_is_refused():
     with pytest.raises(SettingsError, match="seed"):
         synthesise(-1)

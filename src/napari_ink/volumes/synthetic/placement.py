@@ -29,8 +29,10 @@ def place_text(
     """
     step = max(1, round(64 / voxel_size))
     writable = papyrus.writable
-    features = _bare_features(papyrus, depth, voxel_size, step)
     mask = papyrus.mask[::step, ::step]
+    if not mask.any():  # smaller than its own frayed margin
+        return np.zeros(papyrus.mask.shape, bool), ()
+    features = _bare_features(papyrus, depth, voxel_size, step)
     features = features[:, mask]
     coarse = (features - features.mean(1, keepdims=True)) / (features.std(1, keepdims=True) + 1e-6)
     best = (np.inf, 0)
