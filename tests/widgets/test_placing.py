@@ -1,0 +1,103 @@
+"""Where ink is put: on its stack in the world, and beside it in the grid."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from napari.components import ViewerModel
+from napari.layers import Image
+
+from napari_ink._layers import ink_arguments, ink_levels, ink_metadata
+from napari_ink.widgets.side_by_side import SideBySide
+
+place = st.tuples(*[st.floats(-1e4, 1e4)] * 3)
+voxel = st.tuples(*[st.floats(0.5, 50)] * 3)
+
+
+def stack(**place) -> Image:
+    return Image(np.zeros((4, 6, 8), np.uint8), **place)
+
+
+def ink(name="ink") -> Image:
+    return Image(np.zeros((6, 8), np.float32), name=name, metadata=ink_metadata(None, "", {}))
+
+
+@settings(deadline=None, max_examples=40)  # the first layer takes its time
+@given(scale=voxel, translate=place, angle=st.floats(-90, 90))
+def test_every_ink_pixel_lies_on_its_voxels_however_the_stack_was_moved(scale, translate, angle):
+    turn = np.eye(4)
+    c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    turn[1:3, 1:3] = [[c, -s], [s, c]]
+    below = stack(scale=scale, translate=translate, affine=turn, units=("µm",) * 3)
+    above = Image(np.zeros((6, 8), np.float32), **ink_arguments(below, 2))
+    for y, x in ((0, 0), (5, 0), (2, 7)):
+        np.testing.assert_allclose(
+            above.data_to_world((y, x)), below.data_to_world((1, y, x))[1:], rtol=1e-9, atol=1e-6
+        )
+    assert above.units == below.units[-2:]
+
+
+def test_a_labelled_volume_lies_on_the_layers_that_it_was_made_from():
+    below = stack(scale=(8, 4, 4), translate=(100, 0, 0))
+    volume = Image(np.zeros((2, 6, 8), np.float32), **ink_arguments(below, 3, first=1))
+    np.testing.assert_allclose(volume.data_to_world((0, 3, 3)), below.data_to_world((1, 3, 3)))
+
+
+def test_the_coarse_level_of_a_large_map_follows_what_is_written():
+    array = np.full((4, 5000), np.nan, np.float32)
+    full, coarse = ink_levels(array)
+    full[:, :100] = 0.5
+    assert np.isfinite(coarse[:, :25]).all()
+
+
+@pytest.fixture
+def viewer():
+    viewer = ViewerModel()
+    viewer.add_layer(stack(name="stack"))
+    return viewer
+
+
+def cells(viewer):
+    grid = viewer.canvas.grid
+    return {
+        layer.name: grid.position(k, viewer.layers)
+        for k, layer in enumerate(viewer.layers)
+        if layer.visible
+    }
+
+
+def test_two_inks_and_their_stack_get_a_cell_each(viewer):
+    viewer.add_layer(ink("a"))
+    viewer.add_layer(ink("b"))
+    SideBySide(viewer).show()
+    assert cells(viewer) == {"stack": (0, 0), "a": (0, 1), "b": (0, 2)}
+
+
+def test_hiding_an_ink_leaves_the_other_its_cell(viewer):
+    view = SideBySide(viewer)
+    old = viewer.add_layer(ink("old"))
+    viewer.add_layer(ink("new"))
+    view.show()
+    old.visible = False
+    assert cells(viewer) == {"stack": (0, 0), "new": (0, 1)}
+    assert viewer.canvas.grid.shape == (1, 2)
+
+
+def test_layers_that_the_user_drags_about_keep_their_cells(viewer):
+    viewer.add_layer(ink())
+    viewer.add_layer(stack(name="mask"))
+    SideBySide(viewer).show()
+    viewer.layers.move(0, 2)
+    assert cells(viewer) == {"stack": (0, 0), "mask": (0, 0), "ink": (0, 1)}
+
+
+def test_after_hiding_the_view_layers_are_the_users_own_again(viewer):
+    viewer.add_layer(ink())
+    view = SideBySide(viewer)
+    view.show()
+    view.hide()
+    viewer.add_layer(stack(name="on top"))
+    assert [layer.name for layer in viewer.layers] == ["stack", "ink", "on top"]
+    assert not viewer.canvas.grid.enabled
