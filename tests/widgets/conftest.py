@@ -44,9 +44,8 @@ def fragment_folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory):
-    """A random RepMode of the smallest size."""
+def random_checkpoint(path, **arguments):
+    """A RepMode of the smallest size with random weights."""
     import torch
 
     from napari_ink.models.checkpoint import CheckpointInfo, save_checkpoint
@@ -54,7 +53,7 @@ def checkpoint(tmp_path_factory):
     from napari_ink.volumes.intensity import Recipe
 
     torch.manual_seed(0)
-    model = RepMode(width=2, levels=2, depth=DEPTH, tasks=("ink",), decoder="2d")
+    model = RepMode(width=2, levels=2, depth=DEPTH, tasks=("ink",), **arguments)
     info = CheckpointInfo.of(
         model,
         recipe=Recipe("fixed").to_dict(),
@@ -64,9 +63,24 @@ def checkpoint(tmp_path_factory):
         metrics={"f05": 0.86},
         thresholds={"ink": 0.5},
     )
-    path = tmp_path_factory.mktemp("checkpoints") / "tiny.safetensors"
     save_checkpoint(path, model, info)
     return path
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    """For ink maps."""
+    return random_checkpoint(
+        tmp_path_factory.mktemp("checkpoints") / "tiny.safetensors", decoder="2d"
+    )
+
+
+@pytest.fixture(scope="session")
+def volume_checkpoint(tmp_path_factory):
+    """For labelled volumes."""
+    return random_checkpoint(
+        tmp_path_factory.mktemp("checkpoints") / "volume.safetensors", collapse="none"
+    )
 
 
 @pytest.fixture

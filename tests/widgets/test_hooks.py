@@ -78,6 +78,22 @@ def test_stack_is_visible_label_and_infrared_wait_hidden(fragment_folder):
     assert 55 < low < high < 205
 
 
+def test_stored_pyramid_levels_are_what_is_looked_at_from_afar():
+    from dataclasses import replace
+
+    from napari_ink._layers import stack_layer_data
+    from napari_ink.volumes.fragment import ArrayVolume, Fragment
+
+    fine = np.arange(4 * 64 * 96, dtype=np.uint16).reshape(4, 64, 96)
+    fragment = Fragment.from_array(fine)
+    fragment = replace(fragment, levels=(ArrayVolume(fine[:, ::2, ::2]),))
+    data, arguments, _ = stack_layer_data(fragment)
+    assert arguments["multiscale"]
+    assert [level.shape for level in data] == [(4, 64, 96), (4, 32, 48)]
+    assert "scale" not in arguments  # no voxel size is known: no units are claimed
+    assert "units" not in arguments
+
+
 class Counting:
     """A volume that counts what is read of it."""
 

@@ -235,6 +235,18 @@ def test_switching_layers_midway_does_not_redirect_the_ink(slow, dock, viewer, q
     assert not np.asarray(other.data).any()
 
 
+def test_a_network_that_labels_volumes_gives_a_layer_with_depth(
+    dock, viewer, qtbot, volume_checkpoint
+):
+    dock.source.choose_checkpoint(volume_checkpoint)
+    run(dock, qtbot)
+    (ink,) = inks(viewer)
+    stack = dock.source.layers.currentData()
+    assert ink.data.shape == (8, 320, 480)
+    assert np.isfinite(ink.data[:, 5, 5]).all()
+    np.testing.assert_allclose(ink.scale, stack.scale)
+
+
 def test_provenance_is_on_the_layer_and_can_be_read(dock, viewer, qtbot):
     from napari_ink.widgets.provenance import ProvenanceDialog
 
@@ -242,6 +254,7 @@ def test_provenance_is_on_the_layer_and_can_be_read(dock, viewer, qtbot):
     record = carried(inks(viewer)[0])["provenance"]
     assert record["fragment"]["name"] == "frag"
     assert record["settings"]["tile"] == 64
+    assert record["state"] == "finished"
     dock.run.provenance.click()
     (dialog,) = dock.findChildren(ProvenanceDialog)
     assert "tile: 64" in dialog.text.toPlainText()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from napari_ink._layers import (
     ink_metadata,
     is_ink,
 )
+from napari_ink.errors import InkError
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -97,7 +99,17 @@ class LiveInk:
             self._viewer.layers.remove(layer)
         elif array is not None:
             self._refresh(thumbnail=True)
+            self._complete_record()
         self._array = None
+
+    def _complete_record(self) -> None:
+        """What only the run could tell: when, how long, what memory it had to do with."""
+        from napari_ink.inference.store import PredictionStore
+
+        with suppress(InkError):  # the plan's own record stays
+            mine = carried(self.layer)
+            record = PredictionStore.open(mine["store"]).provenance
+            self.layer.metadata = ink_metadata(mine["fragment"], mine["store"], record)
 
     def drop(self) -> None:
         """Forget layer and array: the user removed one of the layers."""
