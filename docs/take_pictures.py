@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 SIZE = (1280, 800)
 IMAGES = Path(__file__).parent / "images"
 PATIENCE = 600.0  # seconds
+_VARIES = (
+    (r"⚠ No GPU.*\n?", ""),
+    (r"\b(cpu|cuda|mps)\b", "#"),
+    (r"Kept in .*", "Kept in #"),
+    (r"\d+(\.\d+)?( s| min| h \d+ min)?(?!\w)", "#"),
+)
 
 
 def take_all(viewer: Viewer, folder: Path) -> PredictDock:
@@ -66,7 +72,7 @@ def take(viewer: Viewer, dock: PredictDock, path: Path) -> None:
 
 
 def words(dock: PredictDock) -> str:
-    """What can be read in the dock, a line a control, numbers that vary left out."""
+    """What can be read in the dock, a line a control, without what varies from run to run."""
     from qtpy.QtWidgets import QAbstractButton, QComboBox, QLabel, QLineEdit, QWidget
 
     lines = []
@@ -77,7 +83,10 @@ def words(dock: PredictDock) -> str:
             lines.append(f"[{control.currentText()}]")
         elif isinstance(control, QLabel | QAbstractButton) and control.text():
             lines.append(control.text().replace("&", ""))
-    return "\n".join(re.sub(r"\d+(\.\d+)?( s| min| h \d+ min)?(?!\w)", "#", line) for line in lines)
+    text = "\n".join(lines)
+    for varies, stands in _VARIES:
+        text = re.sub(varies, stands, text)
+    return text
 
 
 def wait(seconds: float) -> None:

@@ -247,6 +247,23 @@ def test_a_network_that_labels_volumes_gives_a_layer_with_depth(
     np.testing.assert_allclose(ink.scale, stack.scale)
 
 
+def test_forward_and_reversed_stay_apart_and_can_be_compared(dock, viewer, qtbot):
+    run(dock, qtbot)
+    dock.settings.reversed.click()
+    run(dock, qtbot)
+    forward, backward = sorted(inks(viewer), key=lambda layer: layer.name)
+    assert (forward.name, backward.name) == ("frag ink", "frag ink reversed")
+    assert (forward.visible, backward.visible) == (False, True)
+    assert not np.array_equal(forward.data, backward.data, equal_nan=True)
+    forward.visible = True
+    cells = [
+        viewer.canvas.grid.position(viewer.layers.index(layer), viewer.layers)
+        for layer in (dock.source.layers.currentData(), *inks(viewer))
+    ]
+    assert cells[0] == (0, 0)
+    assert (0, 0) not in cells[1:]
+
+
 def test_provenance_is_on_the_layer_and_can_be_read(dock, viewer, qtbot):
     from napari_ink.widgets.provenance import ProvenanceDialog
 

@@ -49,11 +49,13 @@ class LiveInk:
         self._array: np.ndarray | None = None
         self._refresh_soon = qthrottled(self._refresh, timeout=_REFRESH_MS)
 
-    def begin(self, shape: tuple[int, ...], first: int = 0) -> Image:
+    def begin(self, name: str, shape: tuple[int, ...], first: int = 0) -> Image:
         """Add the layer, all unknown.
 
         Parameters
         ----------
+        name : str
+            Of the layer.
         shape : tuple of int
             ``(y, x)``, or ``(z, y, x)`` for a labelled volume.
         first : int
@@ -68,7 +70,7 @@ class LiveInk:
         self.layer = self._viewer.add_image(
             levels,
             multiscale=isinstance(levels, list),
-            name=f"{fragment.name} ink",
+            name=name,
             metadata=ink_metadata(fragment, "", {}),
             **self._look,
             **ink_arguments(self.stack, len(shape), first),

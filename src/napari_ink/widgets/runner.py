@@ -31,6 +31,14 @@ def ink_shape(model: PredictModel) -> tuple[tuple[int, ...], int]:
     return (info.depth, *fragment.shape[1:]), model.layers[0] - fragment.first_layer
 
 
+def ink_name(model: PredictModel) -> str:
+    """The fragment, and what tells this ink from another of it: layers, if there was a choice."""
+    parts = [model.fragment.name, "ink"]
+    if model.layers != model.layer_bounds:
+        parts.append("{}:{}".format(*model.layers))
+    return " ".join([*parts, "reversed"] if model.reverse_depth else parts)
+
+
 class Runner:
     """Starts predictions and brings their blocks onto the canvas.
 
@@ -78,7 +86,7 @@ class Runner:
         self.said.emit("Loading the network …")
         job.start()
         # While the network loads: the first drawing of a grid takes its time.
-        self._live.begin(*ink_shape(self._model))
+        self._live.begin(ink_name(self._model), *ink_shape(self._model))
         self._side_by_side.show()
 
     def cancel(self) -> None:
