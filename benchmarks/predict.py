@@ -29,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from published import published
 from torch import nn
 
 from napari_ink.inference.plan import plan_prediction
@@ -38,7 +38,6 @@ from napari_ink.inference.runtimes import OpenVINORuntime, Probability, Runtime,
 from napari_ink.inference.settings import PredictionSettings
 from napari_ink.inference.store import PredictionStore
 from napari_ink.models.checkpoint import CheckpointInfo
-from napari_ink.models.mode import MoDEConv3d
 from napari_ink.models.repmode import RepMode
 from napari_ink.volumes.fragment import Fragment
 
@@ -50,47 +49,6 @@ BUDGETS = {
     "conv_rate_share": 0.85,
 }
 HALO = 16  # px: the context of the published path, (64 - 32) / 2
-
-
-class PublishedMoDE(nn.Module):
-    """A MoDE convolution as the published evaluation runs it: merged anew in every forward.
-
-    Each expert becomes a full 5³ kernel (serial merge of the pooled ones, zero padding of the
-    small ones), the five are weighted by the gate and added up (SOURCES.md, A).
-    """
-
-    def __init__(self, conv: MoDEConv3d) -> None:
-        super().__init__()
-        self.conv = conv
-        for size in (3, 5):
-            self.register_buffer(f"pool{size}", torch.full((size,) * 3, 1 / size**3))
-
-    def forward(self, volume, routing):
-        """Convolve with sample 0's kernel."""
-        conv = self.conv
-        one_hot = F.one_hot(torch.tensor(routing[0][0]), conv.gate.in_features).float()
-        gates = conv.gate(one_hot).view(5, -1).softmax(0)
-        kernels = [conv.conv5, F.pad(conv.conv3, (1,) * 6), F.pad(conv.conv1, (2,) * 6)]
-        for weight, pool in ((conv.avg3, self.pool3), (conv.avg5, self.pool5)):
-            merged = torch.einsum("oi,dhw->oidhw", weight[:, :, 0, 0, 0], pool)
-            kernels.append(F.pad(merged, ((5 - len(pool)) // 2,) * 6))
-        kernel = sum(
-            torch.einsum("o,oidhw->oidhw", g, k) for g, k in zip(gates, kernels, strict=True)
-        )
-        return F.conv3d(volume, kernel, padding=2)
-
-
-def published(model: RepMode) -> RepMode:
-    """The same weights, merged in every forward."""
-    import copy
-
-    copied = copy.copy(model)
-    copied._modules = copy.deepcopy(model._modules)
-    for module in list(copied.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, MoDEConv3d):
-                setattr(module, name, PublishedMoDE(child))
-    return copied.eval()
 
 
 def random_model(width: int, depth: int) -> RepMode:
@@ -251,7 +209,13 @@ def measure(width: int, depth: int, tile: int, say: Callable[[str], None]) -> di
     else:
         fp32, int8 = "openvino", "openvino-int8"
     model = random_model(width, depth)
-    found: dict = {"width": width, "depth": depth, "tile": tile, "halo": HALO, "fp32": fp32}
+    found: dict = {}
+
+    def note(**figures) -> None:  # at once: a run that is broken off has said what it knew
+        found.update(figures)
+        say(", ".join(f"{k} {v:.4g}" for k, v in figures.items() if isinstance(v, float)))
+
+    found |= {"width": width, "depth": depth, "tile": tile, "halo": HALO, "fp32": fp32}
     found["threads"] = torch.get_num_threads()
     core = tile - 2 * HALO
     strip = random_fragment(depth, core, 3 * core)
@@ -260,15 +224,15 @@ def measure(width: int, depth: int, tile: int, say: Callable[[str], None]) -> di
     before = published_rate(model, depth)
     say("ours, fp32")
     ours, share, _ = our_rate(model, strip, runtime=fp32, tile=tile)
-    found["network_share"] = share
+    note(network_share=share, fp32_px_s=ours)
     say("published path again")
     theirs = (before + published_rate(model, depth)) / 2
-    found |= {"published_px_s": theirs, "fp32_px_s": ours, "vs_published": ours / theirs}
+    note(published_px_s=theirs, vs_published=ours / theirs)
     found["vs_published_int8"] = None
     if int8:
         say("ours, int8")
         quick, _, report = our_rate(model, strip, runtime=int8, tile=tile)
-        found |= {"int8_px_s": quick, "vs_published_int8": quick / theirs, "int8": report}
+        note(int8_px_s=quick, vs_published_int8=quick / theirs, int8=report)
     say("a masked fragment: MONAI, ours")
     small = max(4 * HALO, tile // 2)
     thin = random_model(width, 16)  # as wide, but of few layers: a mask takes many tiles to follow
@@ -278,12 +242,11 @@ def measure(width: int, depth: int, tile: int, say: Callable[[str], None]) -> di
     masked = random_fragment(16, height, length, inside)
     monai = monai_rate(thin, masked, small, inside)
     torch_rate, torch_share, _ = our_rate(thin, masked, runtime="torch", tile=small)
-    found |= {"monai_px_s": monai, "masked_px_s": torch_rate, "vs_monai": torch_rate / monai}
-    found["network_share_torch"] = torch_share
+    note(monai_px_s=monai, masked_px_s=torch_rate, vs_monai=torch_rate / monai)
+    note(network_share_torch=torch_share)
     say("convolutions alone")
-    found["conv_rate_share"] = conv_rate_share(model, depth, small, fp32 == "openvino")
-    found["conv_rate_share_torch"] = conv_rate_share(model, depth, small, False)
-    found["halo_change"] = halo_change(model, depth)
+    note(conv_rate_share=conv_rate_share(model, depth, small, fp32 == "openvino"))
+    note(halo_change=halo_change(model, depth))
     return found
 
 
