@@ -45,7 +45,10 @@ def looks_like_fragment(path: str) -> bool:
         return ".zarr" in path
     place = Path(path)
     if place.is_dir():
-        names = os.listdir(place)
+        try:
+            names = os.listdir(place)
+        except PermissionError:
+            return False
         return any(
             name in _TELLING or name.endswith(".zarr") or _LAYER_FILE.match(name) for name in names
         )

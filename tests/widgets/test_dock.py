@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -92,6 +94,22 @@ def test_dock_is_narrow_and_nothing_in_it_is_wider(dock, viewer, qtbot):
     assert inside.width() <= dock.width()
     for view in (dock.source, dock.settings, dock.run):
         assert view.minimumSizeHint().width() <= 320
+
+
+def test_tab_goes_from_top_to_bottom(dock, qtbot):
+    dock.settings.advanced.expand()
+    qtbot.wait(50)
+    places, widget = [], dock.source.layers
+    for _ in range(200):
+        takes_tab = widget.focusPolicy() & Qt.FocusPolicy.TabFocus
+        if takes_tab and widget.isVisible() and widget.isEnabled() and dock.isAncestorOf(widget):
+            places.append((widget.mapTo(dock, widget.rect().center()).y(), widget))
+        widget = widget.nextInFocusChain()
+        if widget is dock.source.layers:
+            break
+    heights = [y for y, _ in places]
+    assert len(heights) >= 12
+    assert all(b >= a - 4 for a, b in pairwise(heights)), places
 
 
 def test_return_predicts_and_escape_cancels(dock, viewer, qtbot):

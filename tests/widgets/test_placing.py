@@ -93,6 +93,24 @@ def test_layers_that_the_user_drags_about_keep_their_cells(viewer):
     assert cells(viewer) == {"stack": (0, 0), "mask": (0, 0), "ink": (0, 1)}
 
 
+def test_what_the_reader_looks_at_stays_in_sight(viewer):
+    viewer.add_layer(ink())
+    camera = viewer.scene.camera
+    viewer.reset_view()
+    whole = camera.zoom
+    view = SideBySide(viewer)
+    view.show()
+    assert camera.zoom < whole  # all of it, in half the width
+    view.hide()
+    assert camera.zoom == pytest.approx(whole)
+    camera.center, camera.zoom = (0, 2, 3), 500
+    view.show()
+    assert tuple(camera.center) == (0, 2, 3)
+    assert 200 < camera.zoom < 250  # as much in each cell as before in the whole canvas
+    view.hide()
+    assert camera.zoom == pytest.approx(500)
+
+
 def test_after_hiding_the_view_layers_are_the_users_own_again(viewer):
     viewer.add_layer(ink())
     view = SideBySide(viewer)

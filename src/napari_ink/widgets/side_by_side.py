@@ -7,8 +7,11 @@ on the stack first, then the visible ink; the stride is the length of the first 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import numpy as np
 from psygnal import Signal
 
 from napari_ink._layers import is_ink
@@ -54,10 +57,10 @@ class SideBySide:
         events = self._viewer.layers.events
         for signal in (events.inserted, events.removed, events.reordered):
             signal.connect(self._arrange)
-        self._arrange()
-        grid.spacing = _SPACING
-        grid.enabled = True
-        self._viewer.reset_view()
+        with self._same_view():
+            self._arrange()
+            grid.spacing = _SPACING
+            grid.enabled = True
         self.changed.emit(True)
 
     def hide(self) -> None:
@@ -72,14 +75,30 @@ class SideBySide:
                 layer.events.visible.disconnect(self._arrange)
         before, self._before = self._before, None
         grid = self._viewer.canvas.grid
-        for name in ("shape", "stride", "spacing", "enabled"):
-            setattr(grid, name, before[name])
+        with self._same_view():
+            for name in ("shape", "stride", "spacing", "enabled"):
+                setattr(grid, name, before[name])
         for layer, visible in self._named:
             layer.name_overlay.visible = visible
         self._named.clear()
-        if not before["enabled"]:
-            self._viewer.reset_view()
         self.changed.emit(False)
+
+    @contextmanager
+    def _same_view(self) -> Iterator[None]:
+        """Keep in sight what was in sight while cells change their size; the whole stays whole."""
+        viewer, camera = self._viewer, self._viewer.scene.camera
+        before = np.array(viewer.canvas.viewbox_size(viewer.layers), float)
+        half = before / camera.zoom / 2
+        centre = np.array(camera.center[-2:])
+        low, high = viewer.layers.extent.world[:, -2:]
+        whole = ((centre - half <= low) & (high <= centre + half)).all()
+        yield
+        if whole:
+            viewer.reset_view()
+        else:
+            after = np.array(viewer.canvas.viewbox_size(viewer.layers), float)
+            ratio = after / before
+            camera.zoom *= float(ratio.min() if ratio.min() < 1 else ratio.max())
 
     def _arrange(self, event=None) -> None:
         """Order and stride for the layers there are; runs again whenever they change."""
