@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_ink._layers import ink_arguments, ink_levels, ink_metadata
-from napari_ink.widgets.side_by_side import SideBySide
+from napari_ink.widgets.side_by_side import SideBySide, in_cells
 
 place = st.tuples(*[st.floats(-1e4, 1e4)] * 3)
 voxel = st.tuples(*[st.floats(0.5, 50)] * 3)
@@ -50,6 +52,32 @@ def test_the_coarse_level_of_a_large_map_follows_what_is_written():
     full, coarse = ink_levels(array)
     full[:, :100] = 0.5
     assert np.isfinite(coarse[:, :25]).all()
+
+
+@given(left=st.integers(0, 4), hidden=st.integers(0, 6), ink=st.integers(0, 4))
+def test_nothing_on_the_stack_strays_and_no_ink_covers_it(left, hidden, ink):
+    counts = {"left": left, "hidden": hidden, "ink": ink}
+    groups = [[f"{kind} {k}" for k in range(count)] for kind, count in counts.items()]
+    order, stride, columns = in_cells(*groups)
+    assert sorted(order) == sorted(chain(*groups))
+    cell = {layer: place // stride for place, layer in enumerate(order)}
+    assert all(cell[layer] == 0 for layer in groups[0])
+    if left + hidden:
+        assert all(0 < cell[layer] < columns for layer in groups[2])
+    if left == 1 or (left and hidden >= (left - 1) * (ink - 1)):
+        assert len({cell[layer] for layer in groups[2]}) == ink
+
+
+def test_forward_and_reversed_get_a_cell_each_beside_hidden_label_and_infrared(viewer):
+    for name in ("label", "infrared"):
+        viewer.add_layer(stack(name=name)).visible = False
+    viewer.add_layer(ink("forward"))
+    viewer.add_layer(ink("reversed"))
+    SideBySide(viewer).show()
+    assert cells(viewer) == {"stack": (0, 0), "forward": (0, 1), "reversed": (0, 2)}
+    viewer.layers["label"].visible = True  # it is looked at on the stack
+    assert cells(viewer)["label"] == (0, 0)
+    assert cells(viewer)["forward"][1] > 0
 
 
 @pytest.fixture

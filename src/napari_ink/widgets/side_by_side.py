@@ -1,20 +1,21 @@
 """Stack left, ink right, in one canvas with one camera and one slider: napari's grid mode, owned.
 
 Cells of the grid are groups of consecutive layers, so one added mask would push the ink into
-another cell. As long as the view is on, the order of the layers is therefore kept: all that lies
-on the stack first, then the visible ink; the stride is the length of the first part.
+another cell. As long as the view is on, the order of the layers is therefore kept: all that is seen
+on the stack first, then the visible ink.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 from psygnal import Signal
 
-from napari_ink._layers import is_ink
+from napari_ink._layers import is_ink, is_stack
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
@@ -71,8 +72,7 @@ class SideBySide:
         for signal in (events.inserted, events.removed, events.reordered):
             signal.disconnect(self._arrange)
         for layer in self._viewer.layers:
-            if is_ink(layer):
-                layer.events.visible.disconnect(self._arrange)
+            layer.events.visible.disconnect(self._arrange)
         before, self._before = self._before, None
         grid = self._viewer.canvas.grid
         with self._same_view():
@@ -107,30 +107,59 @@ class SideBySide:
         self._arranging = True
         try:
             layers = list(self._viewer.layers)
-            right = [layer for layer in layers if is_ink(layer) and layer.visible]
-            left = [layer for layer in layers if layer not in right]
-            if left + right != layers:
-                for position, layer in enumerate(left + right):
-                    at = self._viewer.layers.index(layer)
-                    if at != position:
-                        self._viewer.layers.move(at, position)
-            stride = max(1, len(left))
+            ink = [layer for layer in layers if is_ink(layer) and layer.visible]
+            left = [layer for layer in layers if layer.visible and layer not in ink]
+            hidden = [layer for layer in layers if not layer.visible]
+            order, stride, columns = in_cells(left, hidden, ink)
+            for position, layer in enumerate(order):
+                at = self._viewer.layers.index(layer)
+                if at != position:
+                    self._viewer.layers.move(at, position)
             grid = self._viewer.canvas.grid
-            grid.stride = stride
-            # More ink than lies on the left: one more cell each, and nothing is covered.
-            grid.shape = (1, 1 + max(1, -(-len(right) // stride)))
+            grid.stride, grid.shape = stride, (1, columns)
             for layer in layers:
-                if is_ink(layer):
-                    layer.events.visible.connect(self._arrange)
-            self._name(left, right)
+                layer.events.visible.connect(self._arrange)  # once, however often it is called
+            self._name([layer for layer in left if is_stack(layer)][:1] + ink)
+            self._named = [(layer, was) for layer, was in self._named if layer in layers]
         finally:
             self._arranging = False
 
-    def _name(self, left: list[Image], right: list[Image]) -> None:
+    def _name(self, layers: list[Image]) -> None:
         known = [layer for layer, _ in self._named]
-        shown = [layer for layer in left if layer.visible][-1:] + right
-        for layer in shown:
+        for layer in layers:
             if layer not in known:
                 self._named.append((layer, bool(layer.name_overlay.visible)))
                 layer.name_overlay.visible = True
-        self._named = [(layer, was) for layer, was in self._named if layer in left + right]
+
+
+def in_cells(left: list, hidden: list, ink: list) -> tuple[list, int, int]:
+    """An order and a stride that put ``left`` into the first cell and each ink into its own.
+
+    Hidden layers draw nothing, so they fill the groups up; groups of them alone take no cell.
+    Where there are too few of them to give each ink its own group, inks share cells on the right.
+
+    Parameters
+    ----------
+    left, hidden, ink : list
+        Layers to be seen in the first cell, not to be seen, and to be seen on the right.
+
+    Returns
+    -------
+    order : list
+        All layers.
+    stride : int
+        Layers a cell.
+    columns : int
+        Cells in the row.
+    """
+    for stride in range(len(left) + len(hidden), max(1, len(left)) - 1, -1):
+        first = stride - len(left)
+        spare = len(hidden) - first - (stride - 1) * (len(ink) - 1)
+        if ink and spare >= 0:
+            fill = iter(hidden)
+            order = [*islice(fill, first), *left]
+            for layer in ink:
+                order += [layer, *islice(fill, stride - 1)]
+            return [*order, *fill], stride, 1 + len(ink)
+    stride = max(1, len(left) + len(hidden))
+    return [*hidden, *left, *ink], stride, 1 + max(1, -(-len(ink) // stride))
