@@ -77,7 +77,7 @@ def words(dock: PredictDock) -> str:
 
     lines = []
     for control in dock.findChildren(QWidget):
-        if not control.isVisibleTo(dock) or isinstance(control, QLineEdit):
+        if control.visibleRegion().isEmpty() or isinstance(control, QLineEdit):
             continue
         if isinstance(control, QComboBox):
             lines.append(f"[{control.currentText()}]")
@@ -86,7 +86,7 @@ def words(dock: PredictDock) -> str:
     text = "\n".join(lines)
     for varies, stands in _VARIES:
         text = re.sub(varies, stands, text)
-    return text
+    return text.strip()
 
 
 def wait(seconds: float) -> None:

@@ -48,6 +48,12 @@ def test_a_broken_checkpoint_is_named_and_cannot_be_used(dock, tmp_path):
     assert not dock.run.predict.isEnabled()
 
 
+def test_a_layer_that_is_no_scan_is_refused_in_words(dock, viewer):
+    viewer.add_image(np.zeros((8, 320, 480), np.int64), name="counts")
+    assert "counts holds int64 values" in dock.run.status.text()
+    assert not dock.run.predict.isEnabled()
+
+
 def test_removing_the_fragment_empties_the_dock_again(dock, viewer):
     assert dock.run.predict.isEnabled()
     viewer.layers.clear()

@@ -47,6 +47,7 @@ class PredictDock(QWidget):
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._viewer = napari_viewer
+        self._trouble = ""  # with the chosen layer
         preferences = read_preferences()
         self.model = PredictModel(device=preferences.device, tile=preferences.tile)
         self.side_by_side = SideBySide(napari_viewer)
@@ -152,12 +153,11 @@ class PredictDock(QWidget):
             self.side_by_side.show()
 
     def _on_layer_chosen(self, layer) -> None:
+        fragment, self._trouble = None, ""
         try:
             fragment = None if layer is None else fragment_of(layer)
         except InkError as error:
-            self.model.choose_fragment(None)
-            self.run.status.setText(str(error))
-            return
+            self._trouble = str(error)
         self.model.choose_fragment(fragment)
         self.source.fragment_line.setText(fragment_line(fragment))
         self._show_folder()
@@ -252,11 +252,12 @@ class PredictDock(QWidget):
     def _show_ready(self, keep_text: bool = False) -> None:
         """Whether Predict may be pressed, and what is missing or to be known before."""
         model = self.model
-        self.run.setVisible(model.fragment is not None)
+        self.run.setVisible(not self.empty.isVisibleTo(self))
         self.run.show_ready(model.problem is None and not model.running)
         if model.running or keep_text:
             return
-        self.run.status.setText(model.problem or scale_line(model.fragment, model.info))
+        line = scale_line(model.fragment, model.info)
+        self.run.status.setText(self._trouble or model.problem or line)
         self.run.show_notes(model.advice)
 
 
