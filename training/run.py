@@ -89,7 +89,7 @@ def run(config: RunConfig) -> Path:
         thresholds={network.tasks[0]: threshold},
         metrics={"validation": [part.fragment.name for part in look], **scores},
         training={
-            "config": to_tree(config),
+            "config": settings_of(config),
             "seconds": round(time.perf_counter() - started),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "halo": {"change": halo.change, "tolerance": halo.tolerance},
@@ -160,6 +160,13 @@ def describe(
     )
 
 
+def settings_of(config: RunConfig) -> dict:
+    """What made the network, for its metadata: not where this machine kept its files."""
+    tree = to_tree(config)
+    del tree["runs"], tree["data"]["synthetic"]["cache"]
+    return tree
+
+
 def train(
     config: RunConfig,
     folder: Path,
@@ -189,6 +196,8 @@ def train(
     with warnings.catch_warnings():
         # Batches are cut in this process: a window in memory costs less than its way to another.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        # The folder is new; what lies in it are this run's settings.
+        warnings.filterwarnings("ignore", message="Experiment logs directory .* exists")
         trainer.fit(
             module,
             DataLoader(windows, batch_size=None, shuffle=False),

@@ -80,6 +80,7 @@ def test_run_leaves_a_checkpoint_with_all_that_is_needed_to_use_it(finished):
     assert info.halo == model.halo
     assert info.simulated
     assert info.training["config"]["learning"]["averaging"] == 0.5
+    assert str(folder.parent) not in info.to_json()
     assert {"torch", "lightning", "napari-ink"} <= set(info.versions)
     learn, look = open_fragments(config, model, Recipe.from_dict(info.recipe))
     assert [entry["fingerprint"] for entry in info.dataset] == [
