@@ -68,7 +68,7 @@ def take(viewer: Viewer, dock: PredictDock, path: Path) -> None:
     about = PngInfo()
     about.add_itxt("Description", words(dock))
     picture = Image.fromarray(viewer.screenshot(canvas_only=False, flash=False)[..., :3])
-    picture.save(path, optimize=True, pnginfo=about)
+    picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True, pnginfo=about)
 
 
 def words(dock: PredictDock) -> str:
@@ -115,7 +115,7 @@ def main() -> None:
     """Take them all again, with settings and a cache of their own."""
     with tempfile.TemporaryDirectory() as own:
         os.environ["NAPARI_CONFIG"] = str(Path(own) / "settings.yaml")
-        os.environ["XDG_CACHE_HOME"] = own
+        os.environ["HOME"] = own
         import napari
 
         viewer = napari.Viewer(show=True)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 KEY = "napari_ink"
 AXES = ("z", "y", "x")
 MICROMETRE = "µm"
+_UNKNOWN = (0.16, 0.17, 0.2, 1.0)
 
 
 def stack_layer_data(fragment: Fragment) -> LayerData:
@@ -172,9 +173,20 @@ def ink_arguments(stack: Image, ndim: int, first: int = 0) -> dict[str, Any]:
 
 
 def ink_look(inverted_grey: bool = False) -> dict[str, Any]:
-    """Colours of a probability of ink."""
+    """Colours of a probability of ink; what was not predicted is a grey that is none of them."""
+    from napari.utils.colormaps import Colormap, ensure_colormap
+
+    name = "gray_r" if inverted_grey else "inferno"
+    colours = ensure_colormap(name)
     return {
-        "colormap": "gray_r" if inverted_grey else "inferno",
+        "colormap": Colormap(
+            colours.colors,
+            name=f"ink {name}",
+            display_name=f"ink, {name}",
+            controls=colours.controls,
+            interpolation=colours.interpolation,
+            nan_color=_UNKNOWN,
+        ),
         "contrast_limits": (0.0, 1.0),
         "interpolation2d": "linear",
     }

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 SAMPLE_FRAGMENT = "fragment"
 SAMPLE_NAME = "sample"
+_SETTLED_MS = 100
 
 
 def fragment() -> list[LayerData]:
@@ -39,11 +40,13 @@ def open_dock_soon() -> None:
 def open_dock() -> None:
     """Open the Predict dock in the current viewer, with the visible top layer selected."""
     from napari import current_viewer
+    from qtpy.QtCore import QTimer
 
     viewer = current_viewer()
     if viewer is None:
         return
     viewer.window.add_plugin_dock_widget("napari-ink", "Predict ink")
+    QTimer.singleShot(_SETTLED_MS, viewer.reset_view)  # docks have taken room from the canvas
     visible = [layer for layer in viewer.layers if layer.visible]
     if visible:
         viewer.layers.selection.active = visible[-1]

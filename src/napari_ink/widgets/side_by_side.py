@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 _SPACING = 0.02
+_EDGE = 0.1  # of the whole that may lie out of sight without one having zoomed in
 
 
 class SideBySide:
@@ -91,6 +92,7 @@ class SideBySide:
         half = before / camera.zoom / 2
         centre = np.array(camera.center[-2:])
         low, high = viewer.layers.extent.world[:, -2:]
+        low, high = low + _EDGE * (high - low), high - _EDGE * (high - low)
         whole = ((centre - half <= low) & (high <= centre + half)).all()
         yield
         if whole:
