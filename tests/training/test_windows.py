@@ -82,7 +82,7 @@ def test_every_window_touches_what_counts_and_unlabelled_weighs_nothing():
 
 
 @given(st.integers(0, 2**31), st.integers(SIDE, 40), st.integers(SIDE, 40))
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 def test_windows_never_leave_the_fragment(seed, height, width):
     label = np.zeros((height, width), np.float32)
     label[: height // 2] = 1
@@ -114,6 +114,7 @@ def test_what_cannot_be_learned_from_is_refused():
         batches([prepared()], side=64)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**31), st.integers(0, DEPTH - 1), st.integers(0, 7), st.integers(0, 7))
 def test_a_marked_voxel_stays_over_its_marked_label(seed, z, y, x):
     """Fails where z is taken for y, or where volume and label are turned differently."""
