@@ -112,6 +112,8 @@ def _steps(request: PredictionRequest, stop: Event) -> Iterator[Record]:
     from napari_ink.inference.store import PredictionStore
     from napari_ink.models.checkpoint import load_checkpoint
 
+    if stop.is_set():
+        return
     fragment, model = request.fragment, load_checkpoint(request.checkpoint)
     path = store_path(request, model.info.fingerprint)
     plan = plan_prediction(fragment, model, as_recorded(path, request.settings))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
 from napari_ink._layers import fragment_of
 from napari_ink._preferences import read_preferences
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from napari_ink.inference.settings import PredictionSettings, TileDone
     from napari_ink.widgets.predict_model import PredictModel
     from napari_ink.widgets.side_by_side import SideBySide
+
+
+_DRAWN_MS = 30
 
 
 def ink_shape(model: PredictModel) -> tuple[tuple[int, ...], int]:
@@ -84,10 +88,10 @@ class Runner:
         job.finished.connect(self._on_finished)
         self._model.running = True
         self.said.emit("Loading the network …")
-        job.start()
-        # While the network loads: the first drawing of a grid takes its time.
         self._live.begin(ink_name(self._model), *ink_shape(self._model))
         self._side_by_side.show()
+        # The first drawing of a grid takes its time, and several times that beside a busy network.
+        QTimer.singleShot(_DRAWN_MS, job.start)
 
     def cancel(self) -> None:
         """Stop at the next block; what is finished stays in the store."""
