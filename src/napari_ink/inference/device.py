@@ -111,10 +111,10 @@ class NetworkCost:
 
 
 def network_cost(network: nn.Module, depth: int, side: int) -> NetworkCost:
-    """Measure a network without running it: on the meta device tensors have shapes but no data.
+    """Measure a network on the smallest input that it takes; all costs are per pixel.
 
-    Hooks on its layers do the counting; torch's own counters would do as well, but importing what
-    they stand on takes two seconds.
+    Hooks on its layers do the counting. Torch's meta device and its own counters would do without
+    running anything, but what they import takes two seconds, longer than the smallest input.
 
     Parameters
     ----------
@@ -123,18 +123,14 @@ def network_cost(network: nn.Module, depth: int, side: int) -> NetworkCost:
     depth, side : int
         Layers and side of the input to try.
     """
-    state = {
-        name: torch.empty_like(value, device="meta")
-        for name, value in (*network.named_parameters(), *network.named_buffers())
-    }
-    volume = torch.empty(1, 1, depth, side, side, device="meta")
+    volume = torch.zeros(1, 1, depth, side, side)
     count = _Count()
     layers = [module for module in network.modules() if not any(module.children())]
     hooks = [layer.register_forward_pre_hook(count.before) for layer in layers]
     hooks += [layer.register_forward_hook(count.after) for layer in layers]
     try:
-        with torch.no_grad():
-            torch.func.functional_call(network, state, (volume,))
+        with torch.inference_mode():
+            network(volume)
     finally:
         for hook in hooks:
             hook.remove()

@@ -119,7 +119,7 @@ def tile_and_batch(
     if tile is not None and batch is not None:
         return tile, batch
     network = folded if isinstance(folded, nn.Module) else model.fold(folded)
-    cost = network_cost(network, model.depth, 4 * model.multiple_of)
+    cost = network_cost(network, model.depth, model.multiple_of)
     memory = free_memory(device)
     if tile is None:
         tile = choose_tile(
