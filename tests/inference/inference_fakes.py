@@ -45,7 +45,7 @@ class SmallNetwork(InkNetwork):
         self.requires_grad_(False).eval()
         info = {"layers": None, "voxel_size": 8.0, "window": 64} | info
         recipe = info.pop("recipe", {"kind": "fixed"})
-        self.info = CheckpointInfo.of(self, recipe=recipe, **info)
+        self.info = CheckpointInfo.of(self, recipe=recipe, **{"thresholds": {"ink": 0.5}, **info})
 
     def forward(self, volume, task):
         return self.layers(volume)

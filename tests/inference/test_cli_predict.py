@@ -38,7 +38,13 @@ def files(tmp_path_factory):
     torch.manual_seed(0)
     model = build("repmode", {"width": 4, "levels": 2, "depth": 8, "decoder": "2d"}).eval()
     info = CheckpointInfo.of(
-        model, recipe={"kind": "fixed"}, layers=(0, 8), voxel_size=8.0, window=64, halo=16
+        model,
+        recipe={"kind": "fixed"},
+        layers=(0, 8),
+        voxel_size=8.0,
+        window=64,
+        halo=16,
+        thresholds={"0": 0.5},
     )
     save_checkpoint(root / "c.safetensors", model, info)
     return root

@@ -1,5 +1,7 @@
 """Exports hold what the store holds, in other programs' words."""
 
+import csv
+
 import numpy as np
 import pytest
 import tifffile
@@ -88,6 +90,16 @@ def test_run_lengths_decode_to_the_thresholded_map(store, ink, tmp_path, thresho
     np.testing.assert_array_equal(decoded(runs, ink.shape), ink >= threshold)
     lengths = np.array(list(map(int, runs.split())), int).reshape(-1, 2)
     assert (lengths[1:, 0] > lengths[:-1].sum(1)).all(), "runs that touch are one run"
+
+
+def test_a_name_with_a_comma_stays_one_field_of_the_table(store, tmp_path, monkeypatch):
+    monkeypatch.setitem(store.attributes["fragment"], "name", 'Ἡράκλειτος, "fr. 1"')
+    write_rle(store, tmp_path / "a.csv", 1.0)  # no run, a short row
+    with open(tmp_path / "a.csv", encoding="utf-8", newline="") as file:
+        header, row = csv.reader(file)
+    assert header == ["Id", "Predicted"]
+    assert row[0] == 'Ἡράκλειτος, "fr. 1"'
+    assert len(row) == 2
 
 
 def test_a_failed_export_leaves_no_file(store, tmp_path, monkeypatch):

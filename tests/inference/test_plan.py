@@ -139,3 +139,19 @@ def test_blocks_are_exactly_those_with_papyrus_in_the_region(monkeypatch):
         if inside[found.grid.block_box(row, column).slices].any()
     ]
     assert list(found.blocks) == expected
+
+
+def test_a_focus_that_is_nowhere_is_refused():
+    settings = PredictionSettings(focus=(float("nan"), 3.0))
+    with pytest.raises(SettingsError, match="focus"):
+        plan_prediction(noise_fragment(), SmallNetwork(), settings)
+
+
+def test_a_missing_threshold_is_said():
+    plan = plan_prediction(noise_fragment(), SmallNetwork(thresholds={}))
+    assert any("names no ink threshold" in line for line in plan.warnings)
+
+
+def test_layers_that_contradict_the_depth_are_named():
+    plan = plan_prediction(noise_fragment((8, 64, 64)), SmallNetwork(layers=(0, 3)))
+    assert any("names layers 0:3 but takes 4" in line for line in plan.warnings)

@@ -226,7 +226,7 @@ def test_a_full_disk_is_seen_before_anything_is_written(case, tmp_path, monkeypa
     fragment, network = case
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(store_files.shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(StoreError, match="GB free"):
+    with pytest.raises(StoreError, match=r"takes up to .*kB, .* has 1\.0 kB free"):
         list(predict(fragment, network, SMALL, store=tmp_path / "a.ink.zarr"))
     assert not list(tmp_path.iterdir())
 
@@ -348,4 +348,11 @@ def test_settings_that_do_not_fit_write_nothing(case, tmp_path):
                 fragment, network, PredictionSettings(layers=(0, 3)), store=tmp_path / "a.ink.zarr"
             )
         )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_that_no_reader_would_know_is_refused(case, tmp_path):
+    fragment, network = case
+    with pytest.raises(StoreError, match=r"q\.zarr.*end in \.ink\.zarr"):
+        list(predict(fragment, network, SMALL, store=tmp_path / "q.zarr"))
     assert not list(tmp_path.iterdir())

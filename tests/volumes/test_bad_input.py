@@ -224,6 +224,32 @@ def label_beyond_one(root):
     return root
 
 
+def label_below_zero(root):
+    tifffile.imwrite(layers(root) / "x_inklabels.tif", RAW[0].astype(np.int16) - 300)
+    return root
+
+
+def muon_set_without_numbers(root):
+    root.mkdir()
+    with h5py.File(root / "train.h5", "w") as file:
+        file["x0"] = np.array([b"lead", b"soil"])
+    return root / "train.h5"
+
+
+def muon_group_in_place_of_data(root):
+    root.mkdir()
+    with h5py.File(root / "train.h5", "w") as file:
+        file.create_group("x0")
+    return root / "train.h5"
+
+
+def muon_set_without_samples(root):
+    root.mkdir()
+    with h5py.File(root / "train.h5", "w") as file:
+        file["x0"] = np.zeros((0, 4, 4, 4), np.float32)
+    return root / "train.h5"
+
+
 def label_of_other_depth(root):
     zarr.save_array(layers(root) / "x_inklabels.zarr", RAW[:3])
     return root
@@ -380,6 +406,10 @@ CASES = {
     label_with_nan: "x_inklabels.tif holds NaN",
     zarr_label_with_nan: "x_inklabels.zarr holds NaN",
     label_beyond_one: "x_inklabels.tif holds values from",
+    label_below_zero: "x_inklabels.tif holds -",
+    muon_set_without_numbers: "train.h5: x0 is no data set of numbers",
+    muon_group_in_place_of_data: "train.h5: x0 is no data set of numbers",
+    muon_set_without_samples: "train.h5: x0 has the shape (0, 4, 4, 4)",
     label_of_other_depth: "x_inklabels.zarr has 3 slices, the volume has 4",
     two_labels: "a_inklabels.png and b_inklabels.png",
     bad_meta: "meta.json is not usable",

@@ -175,3 +175,8 @@ def test_papyrus_smaller_than_the_sampling_grid_is_found():
     statistics = Recipe("percentile").bind(Fragment.from_array(raw, mask=mask)).statistics
     patch = raw[:, 299:, 297:] / 255
     assert (statistics["low"], statistics["high"]) == pytest.approx((patch.min(), patch.max()))
+
+
+def test_a_recipe_without_a_kind_is_not_guessed():
+    with pytest.raises(SettingsError, match="without a kind"):
+        Recipe.from_dict({})

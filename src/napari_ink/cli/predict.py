@@ -37,13 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict with a progress bar on stderr; 130 after Ctrl-C."""
     import json
+    import os
     import time
     from contextlib import closing
 
+    import numpy as np
     from rich.console import Console
 
     from napari_ink.inference.plan import plan_prediction
     from napari_ink.inference.predict import as_recorded, run_plan
+    from napari_ink.inference.store import PredictionStore
     from napari_ink.models.checkpoint import load_checkpoint
     from napari_ink.volumes.layouts import open_fragment
 
@@ -58,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     fragment = open_fragment(args.fragment, voxel_size=args.voxel_size)
     model = load_checkpoint(args.checkpoint)
     plan = plan_prediction(fragment, model, settings)
+    if os.path.exists(args.out):  # before anything is said: a refusal is one line
+        PredictionStore.open(args.out).check_same(plan.identity)
     console.print(describe(plan, fragment.name), markup=False, soft_wrap=True)
     start, pixels, done = time.perf_counter(), 0, 0
     try:
@@ -67,7 +72,8 @@ def run(args: argparse.Namespace) -> int:
         ):
             for update in updates:
                 done = update.index
-                pixels += update.box.shape[0] * update.box.shape[1]
+                plane = np.atleast_3d(update.probability.T)  # (x, y), or (x, y, z)
+                pixels += int(np.isfinite(plane).any(axis=2).sum())
                 advance(update)
     except KeyboardInterrupt:
         console.print(

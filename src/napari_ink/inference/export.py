@@ -101,8 +101,8 @@ def write_rle(store: PredictionStore, path: str | os.PathLike, threshold: float)
     """
     _plane_of(store, path)
     name = store.attributes["fragment"]["name"]
-    with _beside(path) as partial, open(partial, "w", encoding="ascii", errors="replace") as file:
-        file.write(f"Id,Predicted\n{name},")
+    with _beside(path) as partial, open(partial, "w", encoding="utf-8") as file:
+        file.write(f"Id,Predicted\n{_quoted(name)},")
         before, separator, open_run = 0, "", 0
         for band in _bands(store):
             ink = np.concatenate(([open_run > 0], np.ravel(band >= threshold)))
@@ -119,6 +119,13 @@ def write_rle(store: PredictionStore, path: str | os.PathLike, threshold: float)
         if open_run:
             file.write(f"{separator}{open_run} {before + 1 - open_run}")
         file.write("\n")
+
+
+def _quoted(field: str) -> str:
+    """A CSV field, in quotes where it needs them (RFC 4180)."""
+    if any(mark in field for mark in ',"\r\n'):
+        return '"' + field.replace('"', '""') + '"'
+    return field
 
 
 def _mapped(values: np.ndarray, threshold: float | None) -> np.ndarray:

@@ -129,6 +129,8 @@ def plan_prediction(
         raise SettingsError(
             "the network carries no metadata", "load it with load_checkpoint, or set model.info"
         )
+    if settings.focus is not None and not np.isfinite(settings.focus).all():
+        raise SettingsError(f"a focus at {settings.focus}", "give it as finite y and x in pixels")
     if settings.runtime not in RUNTIMES:
         raise SettingsError(
             f"runtime {settings.runtime!r} is unknown", f"choose one of {', '.join(RUNTIMES)}"

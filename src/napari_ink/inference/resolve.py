@@ -43,6 +43,8 @@ def doubts(fragment: Fragment, info: CheckpointInfo) -> list[str]:
         )
     if fragment.fingerprint() in {entry.get("fingerprint") for entry in info.dataset}:
         found.append("the checkpoint was trained on this fragment: its ink proves nothing here")
+    if not info.thresholds:
+        found.append("the checkpoint names no ink threshold: one half taken")
     return found
 
 
@@ -66,12 +68,14 @@ def depth_window(
             "choose a checkpoint for fewer layers",
         )
     learned = model.info.layers
-    if learned is not None and learned[1] - learned[0] == depth:
-        if first <= learned[0] and learned[1] <= first + stored:
-            return tuple(learned), fragment.layer_range(*learned), []
-        reason = f"the checkpoint's layers {learned[0]}:{learned[1]} are not all here"
-    else:
+    if learned is None:
         reason = "the checkpoint names no layers"
+    elif learned[1] - learned[0] != depth:
+        reason = f"the checkpoint names layers {learned[0]}:{learned[1]} but takes {depth}"
+    elif first <= learned[0] and learned[1] <= first + stored:
+        return tuple(learned), fragment.layer_range(*learned), []
+    else:
+        reason = f"the checkpoint's layers {learned[0]}:{learned[1]} are not all here"
     start = first + (stored - depth) // 2
     layers = (start, start + depth)
     warnings = [] if stored == depth else [f"{reason}: the central {layers[0]}:{layers[1]} taken"]

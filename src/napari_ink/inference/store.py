@@ -82,6 +82,8 @@ class PredictionStore:
             setting's prediction; when the disk is too full for the result.
         """
         path = Path(path)
+        if not path.name.endswith(SUFFIX):
+            raise StoreError(f"{path} is no name for a prediction", f"let it end in {SUFFIX}")
         if not path.exists():
             check_space(path, plan.result_bytes)
             with disk_errors(path):
@@ -97,7 +99,7 @@ class PredictionStore:
         try:
             group = opened(path, "r+")  # again: what the last owner wrote before it let go
             store = cls(path, group, lock)
-            store._check_same(plan.identity)
+            store.check_same(plan.identity)
             left = 1 - store._finished.sum() / max(1, plan.total)
             check_space(path, int(plan.result_bytes * left))
             for leftover in path.rglob("*.partial"):
@@ -230,7 +232,14 @@ class PredictionStore:
             self._group["ink"].update_attributes({"ome": ome})
             self.record(state="finished", **records)
 
-    def _check_same(self, wanted: dict) -> None:
+    def check_same(self, wanted: dict) -> None:
+        """Refuse a prediction of another fragment, checkpoint or setting.
+
+        Raises
+        ------
+        StoreError
+            Naming what differs from ``wanted``, a plan's ``identity``.
+        """
         theirs = self.attributes["identity"]
         differing = [key for key in wanted if theirs.get(key) != wanted[key]]
         if differing:

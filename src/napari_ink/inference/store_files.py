@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import zarr
+from rich.filesize import decimal
 from zarr.codecs import ZstdCodec
 
 from napari_ink.errors import StoreError
@@ -123,7 +124,7 @@ def check_space(path: Path, needed: int) -> None:
     needed = int(needed * _PYRAMID_SHARE)
     if needed > free:
         raise StoreError(
-            f"the result takes up to {needed / 1e9:.1f} GB, {there} has {free / 1e9:.1f} GB free",
+            f"the result takes up to {decimal(needed)}, {there} has {decimal(free)} free",
             "choose another place or a smaller region",
         )
 

@@ -119,7 +119,7 @@ def load_checkpoint(path: str | os.PathLike) -> InkNetwork:
     model.load_state_dict(tensors, assign=True)
     model.info = replace(info, fingerprint=hashlib.sha256(data).hexdigest())
     if info.halo is not None:
-        model.halo = info.halo
+        model.halo = min(info.halo, model.halo)  # more than the receptive field changes nothing
     return model.eval()
 
 

@@ -101,6 +101,8 @@ class Recipe:
                 f"intensity recipe with unknown {', '.join(map(str, unknown))}",
                 f"known are {', '.join(sorted(names))}",
             )
+        if "kind" not in values:
+            raise SettingsError("an intensity recipe without a kind", _one_of(KINDS))
         try:
             return cls(**values)
         except TypeError as error:

@@ -116,14 +116,14 @@ class LabelPlane(BasePlane):
         self.__dict__.update(state, _lock=threading.Lock())
 
     def check(self) -> None:
-        """Look at every value of a label of floats.
+        """Look at every value of a label that can hold impossible ones: floats, signed integers.
 
         Raises
         ------
         FragmentError
-            At a NaN or a value outside [0, 1]; integers can be neither.
+            At a NaN, a negative value, or a float above 1.
         """
-        if self.source.dtype.kind == "f":
+        if self.source.dtype.kind in "fi":
             for _ in self.bands():
                 pass
 
@@ -131,6 +131,11 @@ class LabelPlane(BasePlane):
         values = self.source.read(y, x)
         if values.dtype.kind == "f":
             return self._checked(values.astype(np.float32, copy=False))
+        if values.dtype.kind == "i" and values.size and values.min() < 0:
+            raise FragmentError(
+                f"{self.path or 'the label'} holds {values.min()}",
+                "write 0 where there is no ink; what is unlabelled goes into a supervision mask",
+            )
         values = values.astype(np.float32)
         return values if self._scale() == 1 else values / np.float32(self._scale())
 

@@ -28,8 +28,14 @@ class MuonVolume:
 
     def read(self, z: slice, y: slice, x: slice) -> np.ndarray:
         """The window."""
-        with _LOCK, _opened(self.path) as file:
-            window = file[self.key][self.sample, z, x, y]
+        try:
+            with _LOCK, _opened(self.path) as file:
+                window = file[self.key][self.sample, z, x, y]
+        except (OSError, KeyError) as error:
+            raise FragmentError(
+                f"{self.path}: sample {self.sample} of {self.key} cannot be read ({error})",
+                "copy or download it again",
+            ) from None
         return np.ascontiguousarray(window.transpose(0, 2, 1)).astype(self.dtype, copy=False)
 
 
@@ -42,13 +48,11 @@ def open_sample(path: str, sample: int, voxel_size) -> Fragment:
         When the file is no such set, damaged, or has fewer samples.
     """
     with _LOCK, _opened(path) as file:
-        for key in ("x0", "targs"):
-            if key in file and file[key].ndim != 4:
-                raise FragmentError(
-                    f"{path}: {key} has {file[key].ndim} axes", "store it as (sample, z, x, y)"
-                )
         if "x0" not in file:
             raise FragmentError(f"{path} has no data set x0", "give a muon set with x0 and targs")
+        for key in ("x0", "targs"):
+            if key in file:
+                _check(path, key, file[key])
         count, depth, width, height = file["x0"].shape
         if "targs" in file and file["targs"].shape != file["x0"].shape:
             raise FragmentError(
@@ -69,6 +73,17 @@ def open_sample(path: str, sample: int, voxel_size) -> Fragment:
         voxel_size=isotropic(voxel_size),
         label=MuonVolume(path, "targs", sample, shape, float32) if labelled else None,
     )
+
+
+def _check(path: str, key: str, data) -> None:
+    import h5py
+
+    if not isinstance(data, h5py.Dataset) or data.dtype.kind not in "buif":
+        raise FragmentError(f"{path}: {key} is no data set of numbers", "give a muon set")
+    if data.ndim != 4 or 0 in data.shape:
+        raise FragmentError(
+            f"{path}: {key} has the shape {data.shape}", "store samples as (sample, z, x, y)"
+        )
 
 
 def _opened(path: str):
