@@ -223,7 +223,8 @@ def prediction_layer_data(path: str) -> list[LayerData]:
         if fragment is not None and fragment.fingerprint() != record["fingerprint"]:
             fragment = None
         if fragment is not None:
-            fragment = replace(fragment, name=record["name"])
+            # The size that the prediction was told, where the fragment itself records none.
+            fragment = replace(fragment, name=record["name"], voxel_size=store.voxel_size)
     levels = [LazyArray(_ZarrLevel(level)) for level in store.levels]
     ndim = levels[0].ndim
     place: dict[str, Any] = {"axis_labels": AXES[-ndim:]}

@@ -10,7 +10,7 @@ import zarr
 
 from napari_ink._layers import carried, fragment_of, is_ink, is_stack
 from napari_ink._lazy import DecimatedVolume, LazyArray, viewing_levels
-from napari_ink._reader import get_reader, read_fragment
+from napari_ink._reader import get_reader, read_fragment, read_prediction
 from napari_ink._writer import NotInkError, write_picture, write_store
 from napari_ink.inference.settings import PredictionSettings
 
@@ -160,6 +160,25 @@ def test_a_prediction_opens_side_by_side_with_its_stack(viewer, qtbot, predictio
     assert grid.position(viewer.layers.index(ink), viewer.layers) == (0, 1)
     assert carried(ink)["provenance"]["fragment"]["name"] == "frag"
     np.testing.assert_allclose(ink.scale, stack.scale[-2:])
+
+
+def test_a_stack_without_a_voxel_size_takes_the_one_that_its_prediction_was_told(
+    fragment_folder, checkpoint, tmp_path
+):
+    from napari_ink import load_checkpoint, open_fragment, predict
+
+    stack = tmp_path / "unmeasured.zarr"
+    zarr.save_array(stack, open_fragment(fragment_folder).read())
+    fragment, store = open_fragment(stack, voxel_size=7.91), tmp_path / "told.ink.zarr"
+    for _ in predict(
+        fragment, load_checkpoint(checkpoint), PredictionSettings(tile=64), store=store
+    ):
+        pass
+    assert open_fragment(stack).voxel_size is None
+    (_, under, _), (_, ink, _) = read_prediction(str(store))
+    np.testing.assert_allclose(under["scale"], 7.91)
+    np.testing.assert_allclose(ink["scale"], under["scale"][-2:])
+    assert ink["units"] == under["units"][-2:]
 
 
 def test_a_prediction_whose_fragment_is_gone_opens_alone(
