@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,6 +66,20 @@ def random_checkpoint(path, **arguments):
     )
     save_checkpoint(path, model, info)
     return path
+
+
+@pytest.fixture
+def altered(checkpoint, tmp_path):
+    """Makes the tiny checkpoint with other metadata."""
+    from napari_ink.models.checkpoint import load_checkpoint, save_checkpoint
+
+    def _altered(**metadata):
+        model = load_checkpoint(checkpoint)
+        path = tmp_path / f"{'-'.join(metadata)}.safetensors"
+        save_checkpoint(path, model, replace(model.info, **metadata))
+        return path
+
+    return _altered
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -59,6 +61,41 @@ def test_removing_the_fragment_empties_the_dock_again(dock, viewer):
     viewer.layers.clear()
     assert dock.empty.isVisible()
     assert dock.model.fragment is None
+
+
+def test_a_fragment_that_the_checkpoint_learned_from_is_named_before_predicting(
+    dock, qtbot, checkpoint, altered
+):
+    own = {"name": "frag", "fingerprint": dock.model.fragment.fingerprint()}
+    dock.source.choose_checkpoint(altered(dataset=(own,)))
+    qtbot.waitUntil(lambda: "trained on this fragment" in dock.run.notes.text(), timeout=10_000)
+    assert dock.run.predict.isEnabled()
+    dock.source.choose_checkpoint(checkpoint)
+    assert "trained on this fragment" not in dock.run.notes.text()
+
+
+def test_looking_at_a_slow_fragment_does_not_stop_the_window(dock, viewer, qtbot, altered):
+    class Slow:
+        shape, dtype = (8, 320, 480), np.dtype(np.uint8)
+        open = threading.Event()
+
+        def read(self, z, y, x):
+            assert threading.current_thread() is not threading.main_thread()
+            self.open.wait(30)
+            return np.zeros([part.stop - part.start for part in (z, y, x)], np.uint8)
+
+    fragment = replace(dock.model.fragment, volume=Slow())
+    other = {"name": "other", "fingerprint": "0" * 32}
+    dock.source.choose_checkpoint(altered(dataset=(other,)))
+    dock.model.choose_fragment(fragment)
+    qtbot.wait(600)  # the look has begun, and waits
+    assert dock.run.predict.isEnabled()
+    viewer.window.remove_dock_widget(dock)
+    Slow.open.set()
+    pool = QThreadPool.globalInstance()
+    qtbot.waitUntil(lambda: pool.activeThreadCount() == 0, timeout=10_000)
+    qtbot.wait(50)  # what was found finds nobody to tell
+    assert dock.model.trained_on == ""
 
 
 def test_layer_window_moves_as_one(dock):

@@ -7,14 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_ink.inference.doubts import doubts
 from napari_ink.inference.settings import Box, TileDone
 from napari_ink.models.checkpoint import CheckpointInfo
 from napari_ink.volumes.fragment import Fragment
 from napari_ink.widgets.predict_model import (
-    SCALE_TOLERANCE,
-    WINDOW_LIMIT_MM,
     PredictModel,
-    advice,
     checkpoint_line,
     fit_window,
     fragment_line,
@@ -32,15 +30,10 @@ def a_fragment(layers=32, voxel=8.0, first=0):
 def an_info(**others):
     given = {"architecture": "repmode", "arguments": {"collapse": "conv2d"}, "tasks": ("ink",)}
     return CheckpointInfo(
-        **given | {"depth": 16, "recipe": {}, "voxel_size": 8.0, "window": 64} | others
+        **given
+        | {"depth": 16, "recipe": {}, "voxel_size": 8.0, "window": 64, "thresholds": {"ink": 0.5}}
+        | others
     )
-
-
-def test_limits_are_those_of_the_plan():
-    from napari_ink.inference import resolve
-
-    assert resolve.WIDEST_WINDOW_MM == WINDOW_LIMIT_MM
-    assert resolve.LARGEST_SCALE_ERROR == SCALE_TOLERANCE
 
 
 def test_what_is_missing_is_said_as_the_next_thing_to_do():
@@ -91,19 +84,40 @@ def test_settings_carry_the_choices_and_leave_open_what_was_not_chosen():
 
 
 @pytest.mark.parametrize(
-    ("fragment", "info", "word"),
+    ("fragment", "info"),
     [
-        (a_fragment(), an_info(window=80), "letters"),
-        (a_fragment(voxel=3.24), an_info(), "Scale differs"),
-        (a_fragment(voxel=None), an_info(), "not recorded"),
+        (a_fragment(), an_info(window=80)),
+        (a_fragment(voxel=3.24), an_info()),
+        (a_fragment(voxel=None), an_info(thresholds={})),
     ],
 )
-def test_reasons_to_doubt_are_said_before_predicting(fragment, info, word):
-    assert word in advice(fragment, info)[0]
+def test_the_dock_says_before_predicting_what_the_plan_says(fragment, info):
+    model = PredictModel()
+    model.choose_fragment(fragment)
+    model.choose_checkpoint("c", info)
+    assert model.doubts
+    assert model.doubts == doubts(fragment, info)
+
+
+def test_what_was_seen_of_one_pair_is_not_said_of_another():
+    model = PredictModel()
+    model.choose_fragment(a_fragment())
+    model.choose_checkpoint("c", an_info())
+    model.trained_on = "trained on this"
+    assert model.doubts == ["trained on this"]
+    model.choose_checkpoint("d", an_info(depth=8))
+    assert model.doubts == []
+    model.trained_on = "trained on this"
+    model.choose_fragment(a_fragment())
+    assert model.doubts == []
 
 
 def test_nothing_is_said_where_nothing_is_wrong():
-    assert advice(a_fragment(), an_info()) == []
+    model = PredictModel()
+    assert model.doubts == []
+    model.choose_fragment(a_fragment())
+    model.choose_checkpoint("c", an_info())
+    assert model.doubts == []
     assert scale_line(a_fragment(), an_info()) == "window 0.51 mm · scale matches"
     assert scale_line(a_fragment(voxel=3.24), an_info()).endswith("scale differs")
 

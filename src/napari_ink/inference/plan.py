@@ -11,8 +11,9 @@ from torch import nn
 
 from napari_ink.errors import SettingsError
 from napari_ink.inference.device import RUNTIMES, resolve_device, resolve_precision
+from napari_ink.inference.doubts import doubts
 from napari_ink.inference.provenance import provenance_of
-from napari_ink.inference.resolve import depth_window, doubts, region_within, tile_and_batch
+from napari_ink.inference.resolve import depth_window, region_within, tile_and_batch
 from napari_ink.inference.settings import Box, PredictionSettings
 from napari_ink.inference.tiles import TileGrid, make_grid, round_up
 from napari_ink.volumes.intensity import Normaliser, Recipe

@@ -1,10 +1,9 @@
-"""Each open choice of the settings, and each doubt about them, resolved on its own."""
+"""Each open choice of the settings, resolved on its own."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from torch import nn
 
 from napari_ink.errors import SettingsError
@@ -15,37 +14,8 @@ from napari_ink.inference.tiles import intersection
 from napari_ink.volumes.intensity import Normaliser
 
 if TYPE_CHECKING:
-    from napari_ink.models.checkpoint import CheckpointInfo
     from napari_ink.models.contract import InkNetwork
     from napari_ink.volumes.fragment import Fragment
-
-WIDEST_WINDOW_MM = 0.55  # 64 px at 8 µm: beyond it networks learn letter shapes (DATA.md, 9)
-LARGEST_SCALE_ERROR = 0.2
-
-
-def doubts(fragment: Fragment, info: CheckpointInfo) -> list[str]:
-    """What the user should know before trusting this checkpoint on this fragment."""
-    found = []
-    if info.voxel_size is None or fragment.voxel_size is None:
-        whose = "checkpoint's" if info.voxel_size is None else "fragment's"
-        found.append(f"the {whose} voxel size is unknown: whether the scales match cannot be told")
-    else:
-        ratio = float(np.mean(fragment.voxel_size)) / info.voxel_size
-        if abs(ratio - 1) > LARGEST_SCALE_ERROR:
-            found.append(
-                f"voxels of {float(np.mean(fragment.voxel_size)):.4g} µm where the checkpoint "
-                f"learned from {info.voxel_size:.4g} µm: rescale the fragment"
-            )
-    if info.window_mm is not None and info.window_mm > WIDEST_WINDOW_MM:
-        found.append(
-            f"trained on windows of {info.window_mm:.2f} mm, wider than {WIDEST_WINDOW_MM} mm: "
-            "it may have learned the shapes of letters"
-        )
-    if fragment.fingerprint() in {entry.get("fingerprint") for entry in info.dataset}:
-        found.append("the checkpoint was trained on this fragment: its ink proves nothing here")
-    if not info.thresholds:
-        found.append("the checkpoint names no ink threshold: one half taken")
-    return found
 
 
 def depth_window(

@@ -28,6 +28,7 @@ from napari_ink.widgets.runner import Runner
 from napari_ink.widgets.settings_view import SettingsView
 from napari_ink.widgets.side_by_side import SideBySide
 from napari_ink.widgets.source_view import EmptyView, SourceView
+from napari_ink.widgets.training_check import TrainingCheck
 from napari_ink.widgets.warm_up import warm_up
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class PredictDock(QWidget):
         self.side_by_side = SideBySide(napari_viewer)
         self.region = RegionPicker(napari_viewer)
         self.runner = Runner(napari_viewer, self.model, self.side_by_side)
+        self.training_check = TrainingCheck(self.model)
         self.empty, self.source = EmptyView(), SourceView()
         self.settings, self.run = SettingsView(self.model), RunView()
         self._build()
@@ -98,6 +100,7 @@ class PredictDock(QWidget):
         self.runner.notes.connect(self.run.show_notes)
         self.runner.said.connect(self.run.status.setText)
         self.model.events.running.connect(self._on_running)
+        self.model.events.trained_on.connect(self._show_doubts)
         for name in ("device", "tile"):
             getattr(self.model.events, name).connect(self._on_preference)
         self.side_by_side.changed.connect(self._show_ink)
@@ -123,6 +126,7 @@ class PredictDock(QWidget):
             signal.disconnect(self._on_layers)
         self.side_by_side.changed.disconnect()
         self.side_by_side.hide()
+        self.training_check.close()
         self.runner.close()
         self.deleteLater()
 
@@ -258,7 +262,11 @@ class PredictDock(QWidget):
             return
         line = scale_line(model.fragment, model.info)
         self.run.status.setText(self._trouble or model.problem or line)
-        self.run.show_notes(model.advice)
+        self._show_doubts()
+
+    def _show_doubts(self, *_) -> None:
+        if not self.model.running:  # a run tells them itself, and more
+            self.run.show_notes(self.model.doubts)
 
 
 def _checkpoints(preferences) -> tuple[list[Path], Path | None]:

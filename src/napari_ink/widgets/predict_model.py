@@ -10,16 +10,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from psygnal import SignalGroupDescriptor
 
+from napari_ink.inference.doubts import LARGEST_SCALE_ERROR, doubts_at_sight, scale_error
 from napari_ink.inference.settings import Box, PredictionSettings
 
 if TYPE_CHECKING:
     from napari_ink.models.checkpoint import CheckpointInfo
     from napari_ink.volumes.fragment import Fragment
-
-#: Side of a training window from which on a network learns letter shapes (64 px at 8 µm and a
-#: little more), in mm; and how far two voxel sizes may lie apart.
-WINDOW_LIMIT_MM = 0.55
-SCALE_TOLERANCE = 0.20
 
 
 class Region(StrEnum):
@@ -56,6 +52,9 @@ class PredictModel:
         Pixels; 0: chosen by the plan.
     overlap : float
         Share of a tile's side; 0: tiles overlap by the halo.
+    trained_on : str
+        That the checkpoint was trained on this fragment, once somebody has looked; empty: it was
+        not, or nobody has.
     running : bool
         Whether a prediction is under way.
     """
@@ -74,12 +73,14 @@ class PredictModel:
     runtime: str = PredictionSettings.runtime
     tile: int = 0
     overlap: float = 0.0
+    trained_on: str = ""
     running: bool = False
 
     def choose_fragment(self, fragment: Fragment | None) -> None:
         """Take a fragment; its layer window starts as the checkpoint has it."""
         if fragment is self.fragment:
             return
+        self.trained_on = ""
         self.fragment = fragment
         self.layers = default_layers(fragment, self.info)
 
@@ -87,6 +88,7 @@ class PredictModel:
         """Take a checkpoint; task and layer window follow it."""
         if path == self.checkpoint and info == self.info:
             return
+        self.trained_on = ""
         self.checkpoint, self.info = path, info
         if info is not None:
             self.task = info.tasks[0]
@@ -115,9 +117,12 @@ class PredictModel:
         return None
 
     @property
-    def advice(self) -> list[str]:
-        """What to know before trusting the result, one sentence each."""
-        return advice(self.fragment, self.info)
+    def doubts(self) -> list[str]:
+        """What to know before trusting the result, one sentence each; those of the plan."""
+        if self.info is None:
+            return []
+        found = doubts_at_sight(self.fragment, self.info)
+        return [*found, self.trained_on] if self.trained_on else found
 
     def settings(
         self, region: Box | None = None, focus: tuple[float, float] | None = None
@@ -168,39 +173,6 @@ def fit_window(
     return start, start + depth
 
 
-def advice(fragment: Fragment | None, info: CheckpointInfo | None) -> list[str]:
-    """What a reader should know about this pair before trusting the ink."""
-    if info is None:
-        return []
-    found = []
-    if info.window_mm is not None and info.window_mm > WINDOW_LIMIT_MM:
-        found.append(
-            f"The network saw windows of {info.window_mm:.2f} mm: above {WINDOW_LIMIT_MM} mm it "
-            "may invent letters."
-        )
-    if fragment is None or info.voxel_size is None:
-        return found
-    if fragment.voxel_size is None:
-        found.append(
-            f"The fragment's voxel size is not recorded; the network was trained at "
-            f"{info.voxel_size:g} µm."
-        )
-        return found
-    if _scale_error(fragment, info) > SCALE_TOLERANCE:
-        found.append(
-            f"Scale differs: fragment {fragment.voxel_size[-1]:g} µm, network "
-            f"{info.voxel_size:g} µm. Expect poor ink."
-        )
-    return found
-
-
-def _scale_error(fragment: Fragment, info: CheckpointInfo) -> float | None:
-    """How far the fragment's voxels are from those of training, as a share; None: unknown."""
-    if fragment.voxel_size is None or info.voxel_size is None:
-        return None
-    return abs(sum(fragment.voxel_size) / 3 / info.voxel_size - 1)
-
-
 def checkpoint_line(info: CheckpointInfo | None) -> str:
     """One line about a checkpoint: ``2D · F0.5 .86 · window 0.51 mm``."""
     if info is None:
@@ -229,8 +201,8 @@ def scale_line(fragment: Fragment | None, info: CheckpointInfo | None) -> str:
     if info is None or fragment is None:
         return ""
     parts = [] if info.window_mm is None else [f"window {info.window_mm:.2f} mm"]
-    error = _scale_error(fragment, info)
+    error = scale_error(fragment, info)
     if error is not None:
-        matches = error <= SCALE_TOLERANCE
+        matches = error <= LARGEST_SCALE_ERROR
         parts.append("scale matches" if matches else "scale differs")
     return " · ".join(parts)

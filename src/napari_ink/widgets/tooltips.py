@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_ink.widgets.predict_model import WINDOW_LIMIT_MM
+from napari_ink.inference.doubts import WIDEST_WINDOW_MM
 
 PREDICT = {
     "open_sample": "Open a small simulated fragment that comes with napari-ink.",
@@ -53,7 +53,8 @@ PREDICT = {
     "status": "Finished blocks, pixels a second, time left, and where the network runs.",
     "notes": (
         "What to know before trusting the ink. Networks that saw windows above "
-        f"{WINDOW_LIMIT_MM} mm can invent letters; another voxel size than in training blinds them."
+        f"{WIDEST_WINDOW_MM} mm can invent letters, another voxel size than in training blinds "
+        "them, and ink found on a fragment that they were trained on proves nothing."
     ),
     "side_by_side": "Stack left, ink right, one camera and one layer slider.",
     "provenance": "How the chosen ink layer came about: files, settings, versions.",
