@@ -225,7 +225,7 @@ def prediction_layer_data(path: str) -> list[LayerData]:
         if fragment is not None:
             # The size that the prediction was told, where the fragment itself records none.
             fragment = replace(fragment, name=record["name"], voxel_size=store.voxel_size)
-    levels = [LazyArray(_ZarrLevel(level)) for level in store.levels]
+    levels = [LazyArray(StoredLevel(level)) for level in store.levels]
     ndim = levels[0].ndim
     place: dict[str, Any] = {"axis_labels": AXES[-ndim:]}
     if store.voxel_size is not None:
@@ -244,8 +244,13 @@ def prediction_layer_data(path: str) -> list[LayerData]:
     return [ink] if fragment is None else [*fragment_layer_data(fragment), ink]
 
 
-class _ZarrLevel:
-    """One level of the store, float16 on disk, float32 to look at."""
+class StoredLevel:
+    """One level of a prediction store, float16 on disk, float32 to look at.
+
+    Parameters
+    ----------
+    array : zarr.Array
+    """
 
     def __init__(self, array) -> None:
         self._array = array
@@ -253,4 +258,5 @@ class _ZarrLevel:
         self.dtype = np.dtype(np.float32)
 
     def read(self, *window: slice) -> np.ndarray:
+        """The window, one slice an axis."""
         return np.asarray(self._array[window], np.float32)

@@ -74,6 +74,24 @@ def test_predict_shows_what_a_headless_prediction_gives(dock, viewer, qtbot, hea
     assert dock.run.status.text().startswith("Done")
 
 
+@pytest.mark.parametrize("network", ["checkpoint", "volume_checkpoint"])
+def test_a_plane_too_large_for_memory_is_shown_thinned_out_and_read_from_the_store(
+    dock, viewer, qtbot, monkeypatch, request, network
+):
+    dock.source.choose_checkpoint(request.getfixturevalue(network))
+    run(dock, qtbot)
+    whole = np.asarray(inks(viewer)[-1].data)
+    monkeypatch.setattr("napari_ink.widgets.live_ink._MOST_BYTES", whole.nbytes // 9)
+    dock.settings.tile.setValue(80)  # another tile: a store of its own
+    seen = []
+    dock.runner.progress.connect(lambda *_: seen.append(np.asarray(inks(viewer)[-1].data[0])))
+    run(dock, qtbot)
+    full, thin = inks(viewer)[-1].data
+    assert np.isnan(seen[0]).all()
+    np.testing.assert_allclose(full, whole, atol=2e-3)
+    np.testing.assert_allclose(thin, whole[..., ::4, ::4], atol=1e-3)
+
+
 def test_ink_lies_where_its_stack_lies_also_when_the_user_moved_it(dock, viewer, qtbot):
     stack = dock.source.layers.currentData()
     stack.translate = (0, 320, -160)

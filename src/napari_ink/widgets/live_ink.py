@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import numpy as np
 from superqt.utils import qthrottled
 
 from napari_ink._layers import (
+    StoredLevel,
     carried,
     fragment_of,
     ink_arguments,
@@ -17,6 +19,7 @@ from napari_ink._layers import (
     ink_metadata,
     is_ink,
 )
+from napari_ink._lazy import LazyArray
 from napari_ink.errors import InkError
 
 if TYPE_CHECKING:
@@ -27,10 +30,61 @@ if TYPE_CHECKING:
     from napari_ink.widgets.job import PredictionStarted
 
 _REFRESH_MS = 120
+_MOST_BYTES = 256 * 2**20  # of ink in memory: a plane of 8,000 × 8,000 px
+
+
+class GrowingInk:
+    """The ink of a run that goes on: whole in memory, or thinned out where that is too much.
+
+    What memory does not hold is read from the store, block by block, when it is looked at.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(y, x)``, or ``(z, y, x)`` for a labelled volume.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = tuple(shape)
+        self.dtype = np.dtype(np.float32)
+        self.step = 1  # pixels of the plane a pixel in memory, along y and x
+        while self.dtype.itemsize * math.prod(self._thin_shape()) > _MOST_BYTES:
+            self.step *= 2
+        self._array = np.full(self._thin_shape(), np.nan, self.dtype)
+        self._stored: StoredLevel | None = None
+
+    def _thin_shape(self) -> tuple[int, ...]:
+        return (*self.shape[:-2], *(-(-side // self.step) for side in self.shape[-2:]))
+
+    @property
+    def levels(self) -> list | np.ndarray:
+        """What the layer shows, full resolution first; views, so they fill up by themselves."""
+        held = ink_levels(self._array)
+        if self.step == 1:
+            return held
+        return [LazyArray(self), *(held if isinstance(held, list) else [held])]
+
+    def write(self, tile: TileDone, store: str) -> None:
+        """Take in one finished block, which the store at this path holds already."""
+        box, step = tile.box, self.step
+        y, x = (slice(-(-a // step), -(-b // step)) for a, b in ((box.y0, box.y1), (box.x0, box.x1)))
+        self._array[..., y, x] = tile.probability[
+            ..., y.start * step - box.y0 :: step, x.start * step - box.x0 :: step
+        ]
+        if step > 1 and self._stored is None:
+            from napari_ink.inference.store import PredictionStore
+
+            self._stored = StoredLevel(PredictionStore.open(store).ink)
+
+    def read(self, *window: slice) -> np.ndarray:
+        """A window at full resolution, from the store; unknown before there is one."""
+        if self._stored is None:
+            return np.full([part.stop - part.start for part in window], np.nan, self.dtype)
+        return self._stored.read(*window)
 
 
 class LiveInk:
-    """One output array, one layer that shows it, redrawn at most eight times a second.
+    """One growing ink, one layer that shows it, redrawn at most eight times a second.
 
     Parameters
     ----------
@@ -46,7 +100,7 @@ class LiveInk:
         self.layer: Image | None = None
         self._viewer = viewer
         self._look = ink_look(inverted_grey)
-        self._array: np.ndarray | None = None
+        self._ink: GrowingInk | None = None
         self._refresh_soon = qthrottled(self._refresh, timeout=_REFRESH_MS)
 
     def begin(self, name: str, shape: tuple[int, ...], first: int = 0) -> Image:
@@ -65,8 +119,8 @@ class LiveInk:
         for layer in self._viewer.layers:
             if is_ink(layer):
                 layer.visible = False  # the newest ink has the cell; the eye brings others back
-        self._array = np.full(shape, np.nan, np.float32)
-        levels = ink_levels(self._array)
+        self._ink = GrowingInk(shape)
+        levels = self._ink.levels
         self.layer = self._viewer.add_image(
             levels,
             multiscale=isinstance(levels, list),
@@ -87,22 +141,22 @@ class LiveInk:
 
     def write(self, tile: TileDone) -> None:
         """Put one finished block in place and have it drawn soon; nothing after :meth:`drop`."""
-        if self._array is None:
+        if self._ink is None:
             return
-        self._array[(..., *tile.box.slices)] = tile.probability
+        self._ink.write(tile, carried(self.layer)["store"])
         self._refresh_soon()
 
     def end(self) -> None:
-        """Draw what is there and let go of the array; the layer keeps it, if there is anything."""
-        layer, array = self.layer, self._array
+        """Draw what is there and let go of the ink; the layer keeps it, if there is anything."""
+        layer, ink = self.layer, self._ink
         self._refresh_soon.cancel()
-        if array is not None and not carried(layer)["store"]:
+        if ink is not None and not carried(layer)["store"]:
             self.drop()  # it never began
             self._viewer.layers.remove(layer)
-        elif array is not None:
+        elif ink is not None:
             self._refresh(thumbnail=True)
             self._complete_record()
-        self._array = None
+        self._ink = None
 
     def _complete_record(self) -> None:
         """What only the run could tell: when, how long, what memory it had to do with."""
@@ -114,9 +168,9 @@ class LiveInk:
             self.layer.metadata = ink_metadata(mine["fragment"], mine["store"], record)
 
     def drop(self) -> None:
-        """Forget layer and array: the user removed one of the layers."""
+        """Forget layer and ink: the user removed one of the layers."""
         self._refresh_soon.cancel()
-        self.layer = self._array = None
+        self.layer = self._ink = None
 
     def holds(self, layer) -> bool:
         """Whether the layer is this run's stack or ink."""

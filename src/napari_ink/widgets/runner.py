@@ -88,6 +88,7 @@ class Runner:
         job.finished.connect(self._on_finished)
         self._model.running = True
         self.said.emit("Loading the network …")
+        self._side_by_side.naming = False
         self._live.begin(ink_name(self._model), *ink_shape(self._model))
         self._side_by_side.show()
         # The first drawing of a grid takes its time, and several times that beside a busy network.
@@ -98,6 +99,7 @@ class Runner:
         if self._job is not None:
             self._reason = self._reason or "Stopped"
             self._job.cancel()
+            self.said.emit("Stopping: the block under way is still finished and kept …")
             self.said.emit("Stopping at the next block …")
 
     def check_layers(self, layers: list[Layer]) -> None:
@@ -124,7 +126,7 @@ class Runner:
     def _on_started(self, started: PredictionStarted) -> None:
         self._kept = started.kept
         self._progress = RunProgress(started.plan.total, started.plan.settings.device)
-        if not self._reason:
+        if self._live.layer is not None:
             self._live.identify(started)
         self._tell()
 
@@ -142,6 +144,7 @@ class Runner:
 
     def _on_finished(self, complete: bool) -> None:
         self._live.end()
+        self._side_by_side.naming = True
         self._job = self._live = None
         self._model.running = False
         self.said.emit(self._summary(complete))

@@ -40,12 +40,27 @@ class SideBySide:
         self._viewer = viewer
         self._before: dict | None = None
         self._named: list[tuple[Layer, bool]] = []
+        self._naming = True
         self._arranging = False
 
     @property
     def active(self) -> bool:
         """Whether stack and ink are side by side now."""
         return self._before is not None
+
+    @property
+    def naming(self) -> bool:
+        """Whether names stand in the cells; set to ``False`` while nothing may be late.
+
+        Without a graphics card the first drawing of a text takes up to a second.
+        """
+        return self._naming
+
+    @naming.setter
+    def naming(self, on: bool) -> None:
+        self._naming = on
+        if self.active:
+            self._arrange()
 
     def show(self) -> None:
         """Lay out the viewer's stack and ink; a second call only tidies the order."""
@@ -121,7 +136,8 @@ class SideBySide:
             grid.stride, grid.shape = stride, (1, columns)
             for layer in layers:
                 layer.events.visible.connect(self._arrange)  # once, however often it is called
-            self._name([layer for layer in left if is_stack(layer)][:1] + ink)
+            if self._naming:
+                self._name([layer for layer in left if is_stack(layer)][:1] + ink)
             self._named = [(layer, was) for layer, was in self._named if layer in layers]
         finally:
             self._arranging = False
