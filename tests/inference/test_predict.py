@@ -42,6 +42,25 @@ def test_only_papyrus_is_predicted():
     np.testing.assert_allclose(result[inside], whole(fragment, network)[inside], atol=1e-6)
 
 
+@pytest.mark.parametrize(("batch", "shown"), [(1, {(32, 20)}), (2, {(64, 64)})])
+def test_a_tile_that_runs_alone_shows_the_network_only_its_papyrus_and_the_halo(batch, shown):
+    mask = np.zeros((150, 210), bool)
+    mask[50:62, 61:64] = True
+    fragment, network = noise_fragment(mask=mask), SmallNetwork()
+    seen, fold = set(), network.fold
+
+    def spied(task=0, gates=None):
+        folded = fold(task)
+        folded.register_forward_pre_hook(lambda _, inputs: seen.add(tuple(inputs[0].shape[-2:])))
+        return folded
+
+    network.fold = spied
+    result = run(fragment, network, tile=64, batch=batch)
+    seen.discard((4, 4))  # the plan's look at what a pixel costs
+    assert seen == shown
+    np.testing.assert_allclose(result[mask], whole(fragment, SmallNetwork())[mask], atol=1e-6)
+
+
 def test_blocks_without_papyrus_are_not_even_read():
     mask = np.zeros((400, 400), bool)
     mask[:20, :20] = True

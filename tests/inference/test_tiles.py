@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from monai.data.utils import compute_importance_map, dense_patch_slices
 
 from napari_ink.inference.settings import Box
-from napari_ink.inference.tiles import importance, intersection, make_grid, round_up
+from napari_ink.inference.tiles import importance, intersection, make_grid, round_up, trimmed
 
 shapes = st.tuples(st.integers(1, 400), st.integers(1, 400))
 
@@ -32,8 +32,8 @@ def test_every_pixel_comes_from_exactly_one_tile_with_its_halo_inside_the_fragme
     for row in range(grid.blocks_shape[0]):
         for column in range(grid.blocks_shape[1]):
             block = grid.block_box(row, column)
-            for tile, part in grid.parts(block):
-                box = grid.tile_box(tile)
+            for tile, part, box in grid.parts(block):
+                assert box == grid.tile_box(tile)
                 seen[part.slices] += 1
                 assert box.y0 % multiple == 0
                 assert box.x0 % multiple == 0
@@ -54,8 +54,36 @@ def test_cropped_tiles_and_batches_are_never_shared_by_two_blocks(case):
     owner = {}
     for row in range(grid.blocks_shape[0]):
         for column in range(grid.blocks_shape[1]):
-            for tile, _ in grid.parts(grid.block_box(row, column)):
+            for tile, *_ in grid.parts(grid.block_box(row, column)):
                 assert owner.setdefault(grid.group_of(tile), (row, column)) == (row, column)
+
+
+@settings(max_examples=60, deadline=None)
+@given(cropped_grids(), st.integers(0, 9), st.floats(0.0005, 0.2))
+def test_a_trimmed_part_shows_all_its_papyrus_with_its_halo_and_no_more(case, seed, share):
+    grid, halo, multiple = case
+    mask = np.random.default_rng(seed).random(grid.shape) < share
+    for row in range(grid.blocks_shape[0]):
+        for column in range(grid.blocks_shape[1]):
+            for part in grid.parts(grid.block_box(row, column)):
+                papyrus = mask[part.box.slices]
+                if not papyrus.any():
+                    continue
+                tile, box, frame = trimmed(part, papyrus, halo, multiple)
+                assert tile == part.tile
+                assert intersection(box, part.box) == box
+                assert intersection(frame, part.frame) == frame
+                assert mask[box.slices].sum() == papyrus.sum()
+                for side in (mask[box.slices], mask[box.slices].T):
+                    assert side[0].any()
+                    assert side[-1].any()
+                assert all(edge % multiple == 0 for edge in (*frame.shape, frame.y0, frame.x0))
+                for low, high, first, end, size in (
+                    (frame.y0, frame.y1, box.y0, box.y1, grid.shape[0]),
+                    (frame.x0, frame.x1, box.x0, box.x1, grid.shape[1]),
+                ):
+                    assert max(0, first - halo) - multiple < low <= max(0, first - halo)
+                    assert min(size, end + halo) <= high < end + halo + multiple
 
 
 @settings(max_examples=60, deadline=None)

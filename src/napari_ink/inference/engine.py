@@ -193,14 +193,12 @@ class Engine:
         maps, parts = {}, []
         for part in grid.parts(block.box):
             if self._reader.wants(part.box):
-                maps[part.tile] = self._run_within_memory(
-                    self._read(grid.tile_box(part.tile), grid.tile)
-                )[0]
+                maps[part.tile] = self._run_within_memory(self._read(part.frame))[0]
                 parts.append(part)
         return assemble(grid, block.box, parts, maps, layers)
 
-    def _read(self, box: Box, tile: tuple[int, int]) -> np.ndarray:
-        volume = self.runtime.buffer((1, 1, self._plan.depth, *tile))
+    def _read(self, box: Box) -> np.ndarray:
+        volume = self.runtime.buffer((1, 1, self._plan.depth, *box.shape))
         self._reader.volume(box, volume[0, 0])
         return volume
 
@@ -233,7 +231,7 @@ def _spread_tiles(plan: PredictionPlan, reader: TileReader, count: int) -> list[
         box = plan.grid.block_box(*blocks[index])
         part = next(part for part in plan.grid.parts(box) if reader.wants(part.box))
         volume = np.empty((1, 1, plan.depth, *plan.grid.tile), np.float32)
-        reader.volume(plan.grid.tile_box(part.tile), volume[0, 0])
+        reader.volume(part.frame, volume[0, 0])
         window = tuple(_middle(side, plan.multiple_of) for side in plan.grid.tile)
         tiles.append(np.ascontiguousarray(volume[(..., *window)]))
     return tiles

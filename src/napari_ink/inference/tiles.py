@@ -24,10 +24,14 @@ class Tile(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What one tile gives to one block: the pixels ``box``, of the plane."""
+    """What one tile gives to one block: the pixels ``box`` out of ``frame``, both of the plane.
+
+    The frame is what the network is shown: the whole tile, or less of it (:func:`trimmed`).
+    """
 
     tile: Tile
     box: Box
+    frame: Box
 
 
 def round_up(value: int, multiple: int) -> int:
@@ -185,7 +189,7 @@ class TileGrid:
         for row in self.y.tiles_of(box.y0, box.y1):
             for column in self.x.tiles_of(box.x0, box.x1):
                 tile = Tile(row, column)
-                yield Part(tile, intersection(self.part_box(tile), box))
+                yield Part(tile, intersection(self.part_box(tile), box), self.tile_box(tile))
 
     def group_of(self, tile: Tile) -> tuple[int, int]:
         """The batch that a tile always runs in."""
@@ -271,6 +275,37 @@ def _group_shape(batch: int, rows: int, columns: int) -> tuple[int, int]:
     down = max(i for i in range(1, int(batch**0.5) + 1) if batch % i == 0)
     down = min(down, rows)
     return down, min(max(1, batch // down), columns)
+
+
+def trimmed(part: Part, papyrus: np.ndarray, halo: int, multiple_of: int) -> Part:
+    """A cropped tile's part cut down to its papyrus, the frame to that and its halo.
+
+    Parameters
+    ----------
+    part : Part
+    papyrus : numpy.ndarray
+        ``(y, x)`` bool of ``part.box``, true somewhere.
+    halo, multiple_of : int
+        Of the network, px.
+
+    Returns
+    -------
+    Part
+        Whose frame lies within the old one, on the same multiples.
+    """
+    sides = []
+    for axis, (start, first, end) in enumerate(
+        ((part.box.y0, part.frame.y0, part.frame.y1), (part.box.x0, part.frame.x0, part.frame.x1))
+    ):
+        filled = np.flatnonzero(papyrus.any(axis=1 - axis))
+        a, b = start + int(filled[0]), start + int(filled[-1]) + 1
+        frame = (
+            max(first, round_down(a - halo, multiple_of)),
+            min(end, round_up(b + halo, multiple_of)),
+        )
+        sides.append(((a, b), frame))
+    (y, frame_y), (x, frame_x) = sides
+    return Part(part.tile, Box(*y, *x), Box(*frame_y, *frame_x))
 
 
 def intersection(a: Box, b: Box) -> Box:

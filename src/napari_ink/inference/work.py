@@ -10,7 +10,14 @@ import numpy as np
 
 from napari_ink.inference.plan import PredictionPlan
 from napari_ink.inference.settings import Box
-from napari_ink.inference.tiles import Part, Tile, TileGrid, importance, intersection
+from napari_ink.inference.tiles import (
+    Part,
+    Tile,
+    TileGrid,
+    importance,
+    intersection,
+    trimmed,
+)
 from napari_ink.volumes.fragment import Fragment
 
 Group = tuple[int, int]
@@ -75,6 +82,12 @@ class TileReader:
         self._fragment = fragment
         self._plan = plan
         self._mask = plan.mask if mask is None else mask
+        self._trims = (
+            plan.settings.runtime == "torch"
+            and plan.settings.batch == 1
+            and plan.normaliser.window is None
+            and not plan.grid.is_blended
+        )
 
     def volume(self, box: Box, out: np.ndarray) -> None:
         """Read, normalise and flip one tile into ``out``, ``(z, y, x)``.
@@ -102,25 +115,53 @@ class TileReader:
     def papyrus(self, box: Box) -> np.ndarray | None:
         """Where to predict in a box, bool; ``None``: everywhere."""
         inside = intersection(box, self._plan.region)
-        if self._mask is None:
-            if inside == box:
-                return None
-            wanted = np.zeros(box.shape, bool)
-            wanted[_within(inside, box)] = True
-            return wanted
+        if self._mask is None and inside == box:
+            return None
         wanted = np.zeros(box.shape, bool)
         if 0 not in inside.shape:
-            if hasattr(self._mask, "read"):
-                window = self._mask.read(*inside.slices)
-            else:
-                window = self._mask[inside.slices]
-            wanted[_within(inside, box)] = np.asarray(window) != 0
+            papyrus = self._mask_of(inside)
+            wanted[_within(inside, box)] = True if papyrus is None else papyrus
         return wanted
 
     def wants(self, box: Box) -> bool:
         """Whether there is anything to predict in a box."""
         papyrus = self.papyrus(box)
         return papyrus is None or bool(papyrus.any())
+
+    def parts(self, box: Box, papyrus: np.ndarray | None) -> list[Part]:
+        """What fills a block, in summing order, without what holds nothing to predict.
+
+        A cropped tile that runs alone shows the network its papyrus and the halo around it, no
+        more: at a fragment's edge much of a tile is void. What it shows depends on the mask, never
+        on the region, so that a region's map stays the whole's, bit for bit. OpenVINO, which
+        compiles for each size, and recipes that normalise whole windows get whole tiles.
+
+        Parameters
+        ----------
+        box : Box
+            The block.
+        papyrus : numpy.ndarray or None
+            As :meth:`papyrus` gives it for the block.
+        """
+        plan = self._plan
+        parts = list(plan.grid.parts(box))
+        if papyrus is not None:
+            parts = [part for part in parts if papyrus[_within(part.box, box)].any()]
+        mask = self._mask_of(box) if self._trims else None
+        if mask is None:
+            return parts
+        halo = plan.identity["halo"]
+        return [
+            trimmed(part, mask[_within(part.box, box)], halo, plan.multiple_of) for part in parts
+        ]
+
+    def _mask_of(self, box: Box) -> np.ndarray | None:
+        """The papyrus in a box, whatever the region, bool; ``None``: everywhere."""
+        if self._mask is None:
+            return None
+        if hasattr(self._mask, "read"):
+            return np.asarray(self._mask.read(*box.slices)) != 0
+        return np.asarray(self._mask[box.slices]) != 0
 
 
 def schedule(
@@ -158,7 +199,9 @@ def schedule(
     kept: OrderedDict[Group, None] = OrderedDict()
     for index in blocks:
         box = grid.block_box(*index)
-        parts = [part for part in grid.parts(box) if reader.wants(part.box)]
+        papyrus = reader.papyrus(box)
+        parts = reader.parts(box, papyrus)
+        frames = {part.tile: part.frame for part in parts}
         for group in dict.fromkeys(grid.group_of(part.tile) for part in parts):
             if group in kept:
                 kept.move_to_end(group)
@@ -168,15 +211,19 @@ def schedule(
                 tile if tile is not None and reader.wants(grid.part_box(tile)) else None
                 for tile in grid.tiles_in(group)
             ]
-            volume = buffer((len(tiles), 1, plan.depth, *grid.tile))
-            for slot, tile in enumerate(tiles):
-                if tile is None:
+            shown = [
+                None if tile is None else frames.get(tile, grid.tile_box(tile)) for tile in tiles
+            ]
+            shape = next(frame.shape for frame in shown if frame is not None)
+            volume = buffer((len(tiles), 1, plan.depth, *shape))
+            for slot, frame in enumerate(shown):
+                if frame is None:
                     volume[slot] = 0
                 else:
-                    reader.volume(grid.tile_box(tile), volume[slot, 0])
+                    reader.volume(frame, volume[slot, 0])
             yield Batch(group, tiles, volume)
         drop = [kept.popitem(last=False)[0] for _ in range(max(0, len(kept) - room))]
-        yield Block(index, box, parts, reader.papyrus(box), drop)
+        yield Block(index, box, parts, papyrus, drop)
 
 
 def assemble(
@@ -196,7 +243,7 @@ def assemble(
     parts : iterable of Part
         In summing order.
     maps : mapping
-        Probability of each tile, ``(y, x)`` or ``(z, y, x)`` float32.
+        Probability of each part's frame, ``(y, x)`` or ``(z, y, x)`` float32.
     layers : int, optional
         Number of layers of a volume; ``None`` for a plane.
 
@@ -209,15 +256,13 @@ def assemble(
     shape = box.shape if layers is None else (layers, *box.shape)
     if not grid.is_blended:
         result = np.full(shape, np.nan, np.float32)
-        for tile, part in parts:
-            result[(..., *_within(part, box))] = maps[tile][
-                (..., *_within(part, grid.tile_box(tile)))
-            ]
+        for tile, part, frame in parts:
+            result[(..., *_within(part, box))] = maps[tile][(..., *_within(part, frame))]
         return result
     weights = importance(grid.tile)
     total, weight = np.zeros(shape, np.float32), np.zeros(box.shape, np.float32)
-    for tile, part in parts:
-        inside, target = _within(part, grid.tile_box(tile)), _within(part, box)
+    for tile, part, frame in parts:
+        inside, target = _within(part, frame), _within(part, box)
         total[(..., *target)] += weights[inside] * maps[tile][(..., *inside)]
         weight[target] += weights[inside]
     return np.where(weight > 0, total / np.maximum(weight, np.float32(1e-9)), np.float32(np.nan))
