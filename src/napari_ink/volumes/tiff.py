@@ -160,9 +160,14 @@ class TiffImage:
         # Row by row costs less than a memory map when the file is not in the page cache, and a
         # file cut short meanwhile is an error instead of a crash.
         plain = out if dtype == out.dtype else np.empty(out.shape, dtype)
-        start = self.start + (y.start * self.shape[1] + x.start) * dtype.itemsize
-        for number, pixels in enumerate(plain):
-            file.seek(start + number * self.shape[1] * dtype.itemsize)
+        pitch = self.shape[1] * dtype.itemsize
+        first = self.start + y.start * pitch + x.start * dtype.itemsize
+        starts = range(first, first + len(plain) * pitch, pitch)
+        if hasattr(os, "posix_fadvise"):  # the disk fetches all rows at once, not one a turn
+            for start in starts:
+                os.posix_fadvise(file.fileno(), start, plain[0].nbytes, os.POSIX_FADV_WILLNEED)
+        for start, pixels in zip(starts, plain, strict=True):
+            file.seek(start)
             if file.readinto(pixels) != pixels.nbytes:
                 raise truncated(self.path, self.stamp[0], None)
         if plain is not out:
