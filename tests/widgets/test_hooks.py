@@ -162,6 +162,23 @@ def test_a_prediction_opens_side_by_side_with_its_stack(viewer, qtbot, predictio
     np.testing.assert_allclose(ink.scale, stack.scale[-2:])
 
 
+@pytest.mark.parametrize("dock_first", [True, False])
+def test_an_opened_prediction_brings_its_checkpoint_back(
+    viewer, prediction, checkpoint, volume_checkpoint, dock_first
+):
+    from napari_ink._preferences import remember
+
+    remember(checkpoint=str(volume_checkpoint))  # used since then
+    if not dock_first:
+        viewer.open(prediction, plugin="napari-ink")
+    _, dock = viewer.window.add_plugin_dock_widget("napari-ink", "Predict ink")
+    if dock_first:
+        assert dock.model.checkpoint == volume_checkpoint
+        viewer.open(prediction, plugin="napari-ink")
+    assert dock.model.checkpoint == checkpoint
+    assert dock.source.checkpoints.currentData() == checkpoint
+
+
 def test_a_stack_without_a_voxel_size_takes_the_one_that_its_prediction_was_told(
     fragment_folder, checkpoint, tmp_path
 ):

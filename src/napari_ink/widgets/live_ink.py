@@ -66,11 +66,10 @@ class GrowingInk:
 
     def write(self, tile: TileDone, store: str) -> None:
         """Take in one finished block, which the store at this path holds already."""
-        box, step = tile.box, self.step
-        y, x = (slice(-(-a // step), -(-b // step)) for a, b in ((box.y0, box.y1), (box.x0, box.x1)))
-        self._array[..., y, x] = tile.probability[
-            ..., y.start * step - box.y0 :: step, x.start * step - box.x0 :: step
-        ]
+        step = self.step
+        y, x = (slice(-(-s.start // step), -(-s.stop // step)) for s in tile.box.slices)
+        first = (y.start * step - tile.box.y0, x.start * step - tile.box.x0)
+        self._array[..., y, x] = tile.probability[..., first[0] :: step, first[1] :: step]
         if step > 1 and self._stored is None:
             from napari_ink.inference.store import PredictionStore
 

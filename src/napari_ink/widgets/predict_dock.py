@@ -29,6 +29,7 @@ from napari_ink.widgets.settings_view import SettingsView
 from napari_ink.widgets.side_by_side import SideBySide
 from napari_ink.widgets.source_view import EmptyView, SourceView
 from napari_ink.widgets.training_check import TrainingCheck
+from napari_ink.widgets.voxel_size import records_voxel_size, tell_voxel_size
 from napari_ink.widgets.warm_up import warm_up
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ class PredictDock(QWidget):
         self._connect()
         self.source.set_checkpoints(*_checkpoints(preferences))
         self._on_layers()
-        self._restore_side_by_side()
+        for layer in filter(is_ink, napari_viewer.layers):
+            self._take_up(layer)
         QTimer.singleShot(_WARM_UP_MS, self._warm_up)
 
     def _build(self) -> None:
@@ -85,6 +87,7 @@ class PredictDock(QWidget):
     def _connect(self) -> None:
         self.empty.sample_wanted.connect(self._on_sample_wanted)
         self.source.layer_chosen.connect(self._on_layer_chosen)
+        self.source.voxel_size_told.connect(self._on_voxel_size_told)
         self.source.checkpoint_chosen.connect(self._on_checkpoint_chosen)
         self.settings.draw_wanted.connect(self._on_draw_wanted)
         self.settings.folder_wanted.connect(self._on_folder_wanted)
@@ -146,14 +149,19 @@ class PredictDock(QWidget):
         if inserted and is_stack(inserted):
             self.source.choose_layer(inserted)
         if inserted and is_ink(inserted):
-            self._restore_side_by_side()
+            self._take_up(inserted)
         self._show_ink()
         self._show_ready()
 
-    def _restore_side_by_side(self) -> None:
-        """A prediction that was opened beside its stack is shown as it was."""
-        layers = list(self._viewer.layers)
-        if any(map(is_ink, layers)) and any(map(is_stack, layers)):
+    def _take_up(self, ink) -> None:
+        """A prediction that was opened is shown beside its stack, its checkpoint is the chosen one.
+
+        Ink that a run has just begun names none yet.
+        """
+        made_by = carried(ink)["provenance"].get("checkpoint", {}).get("path")
+        if made_by and Path(made_by).is_file():
+            self.source.choose_checkpoint(Path(made_by))
+        if any(map(is_stack, self._viewer.layers)):
             self.side_by_side.show()
 
     def _on_layer_chosen(self, layer) -> None:
@@ -164,7 +172,17 @@ class PredictDock(QWidget):
             self._trouble = str(error)
         self.model.choose_fragment(fragment)
         self.source.fragment_line.setText(fragment_line(fragment))
+        size = None if fragment is None else fragment.voxel_size
+        self.source.show_voxel_size(
+            size and size[-1], ask=bool(fragment) and not records_voxel_size(layer, fragment)
+        )
         self._show_folder()
+        self._show_ready()
+
+    def _on_voxel_size_told(self, size: float) -> None:
+        stack = self.source.layers.currentData()
+        self.model.fragment = tell_voxel_size(self._viewer, stack, size or None)
+        self.source.fragment_line.setText(fragment_line(self.model.fragment))
         self._show_ready()
 
     def _on_draw_wanted(self) -> None:

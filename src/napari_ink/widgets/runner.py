@@ -99,8 +99,7 @@ class Runner:
         if self._job is not None:
             self._reason = self._reason or "Stopped"
             self._job.cancel()
-            self.said.emit("Stopping: the block under way is still finished and kept …")
-            self.said.emit("Stopping at the next block …")
+            self.said.emit("Stopping once the block under way is done …")
 
     def check_layers(self, layers: list[Layer]) -> None:
         """End the run if its stack or its ink is no longer in the viewer."""
