@@ -147,13 +147,23 @@ def test_default_sizes_stay_within_memory_and_use_most_of_it():
     assert choose_batch(128, cost, 80 << 30, "cuda") == 8
 
 
-def test_a_slow_network_on_the_cpu_gets_tiles_that_soon_show_ink():
+def test_who_watches_gets_tiles_that_soon_show_ink_also_of_a_slow_network_on_the_cpu():
     slow = NetworkCost(bytes_per_pixel=1, macs_per_pixel=66e6)
     tile = choose_tile(
-        (9000, 7000), slow, halo=16, multiple_of=16, overlap=None, memory=8 << 30, device="cpu"
-    )
+        (9000, 7000), slow, halo=16, multiple_of=16, overlap=None, memory=8 << 30, device="cpu",
+        interactive=True,
+    )  # fmt: skip
     assert tile <= 128
     assert (1 - 32 / tile) ** 2 >= 0.5, "but not so small that it is mostly halo"
+
+
+def test_where_nobody_watches_a_slow_network_gets_the_tiles_that_waste_least():
+    slow = NetworkCost(bytes_per_pixel=25_000, macs_per_pixel=66e6)
+    options = {"halo": 16, "multiple_of": 16, "overlap": None, "memory": 8 << 30}
+    tile = choose_tile((9000, 7000), slow, device="cpu", **options)
+    assert (1 - 32 / tile) ** 2 >= 0.7
+    cuda = choose_tile((9000, 7000), slow, device="cuda", **options)
+    assert cuda == choose_tile((9000, 7000), slow, device="cuda", interactive=True, **options)
 
 
 def test_free_memory_is_some():

@@ -211,6 +211,29 @@ def test_what_was_left_open_is_taken_from_the_store(case, tmp_path, monkeypatch)
     assert len(records) == records[-1].total
 
 
+@pytest.mark.parametrize("began_in_the_dock", [True, False])
+def test_dock_and_command_line_go_on_with_each_others_tile(
+    case, tmp_path, monkeypatch, began_in_the_dock
+):
+    fragment, network = case
+    monkeypatch.setattr("napari_ink.inference.sizes._BLOCK_MACS", 1e6)
+    watched, alone = (PredictionSettings(interactive=on, device="cpu") for on in (True, False))
+    before, after = (watched, alone) if began_in_the_dock else (alone, watched)
+    tile, other = (
+        plan_prediction(fragment, network, chosen).settings.tile for chosen in (before, after)
+    )
+    assert tile < other if began_in_the_dock else other < tile
+    path = tmp_path / "a.ink.zarr"
+    generator = predict(fragment, network, before, store=path)
+    next(generator)
+    generator.close()
+    list(predict(fragment, network, after, store=path))
+    assert PredictionStore.open(path).is_complete
+    assert PredictionStore.open(path).attributes["settings"]["tile"] == tile
+    expected = joined(predict(fragment, network, before), fragment.shape[1:])
+    np.testing.assert_array_equal(decoded(path), expected.astype(np.float16))
+
+
 def test_a_second_writer_is_refused_while_the_first_lives(case, tmp_path):
     fragment, network = case
     path = tmp_path / "a.ink.zarr"

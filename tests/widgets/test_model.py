@@ -36,6 +36,10 @@ def an_info(**others):
     )
 
 
+def test_who_sits_at_the_dock_wants_a_first_block_soon():
+    assert PredictModel().settings().interactive
+
+
 def test_what_is_missing_is_said_as_the_next_thing_to_do():
     model = PredictModel()
     assert "Open a fragment" in model.problem

@@ -29,6 +29,7 @@ def provenance_of(
     """The account of a prediction that goes into its store; JSON-able."""
     info = model.info
     used = asdict(settings)
+    del used["interactive"]  # it chose the tile, and that is here
     for key, value in used.items():
         used[key] = list(value) if isinstance(value, tuple) else value
     return {

@@ -104,5 +104,6 @@ def tile_and_batch(
             overlap=overlap,
             memory=memory,
             device=device,
+            interactive=settings.interactive,
         )
     return tile, batch or choose_batch(tile, cost, memory, device)

@@ -58,6 +58,9 @@ class PredictionSettings:
         ``auto``, ``fp32``, ``bf16`` or ``fp16``.
     runtime : str
         ``torch``, ``openvino`` or ``openvino-int8``.
+    interactive : bool
+        Somebody is watching: a first block soon rather than the shortest whole. Guides the choice
+        of a tile that was left open, on a CPU; a store goes on with the tile that it has.
     """
 
     layers: tuple[int, int] | None = None
@@ -71,6 +74,7 @@ class PredictionSettings:
     device: str = "auto"
     precision: str = "auto"
     runtime: str = "torch"
+    interactive: bool = False
 
 
 @dataclass(frozen=True)

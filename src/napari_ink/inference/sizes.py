@@ -9,8 +9,8 @@ from napari_ink.inference.tiles import make_grid, round_up
 #: own copies of the maps (about as much again on the CPU), the viewer, and other programs.
 _MEMORY_SHARE = {"cuda": 0.6, "mps": 0.4, "cpu": 0.3}
 _MOST_BYTES = {"cuda": 32 << 30, "mps": 4 << 30, "cpu": 3 << 29}
-#: A block on a CPU should take a second or so, that the first ink is soon seen; but a tile that
-#: is more than half halo wastes more than that is worth.
+#: Where somebody watches, a block on a CPU should take a second or so, that the first ink is soon
+#: seen; but a tile that is more than half halo wastes more than that is worth.
 _BLOCK_MACS = 100e9
 _LEAST_USE = 0.5
 _LARGEST_TILE = 512
@@ -26,6 +26,7 @@ def choose_tile(
     overlap: float | None,
     memory: int,
     device: str,
+    interactive: bool = False,
 ) -> int:
     """The side, within memory, that predicts the plane with the fewest input pixels.
 
@@ -41,6 +42,8 @@ def choose_tile(
     memory : int
         Free bytes of the device.
     device : str
+    interactive : bool
+        As in the settings.
 
     Returns
     -------
@@ -52,7 +55,7 @@ def choose_tile(
     sides = range(smallest, max(smallest, _LARGEST_TILE) + 1, multiple_of)
     budget = min(memory * _MEMORY_SHARE[device], _MOST_BYTES[device])
     sides = [side for side in sides if side**2 * cost.bytes_per_pixel <= budget] or [smallest]
-    if device == "cpu":
+    if device == "cpu" and interactive:
         quick = [side for side in sides if side**2 * cost.macs_per_pixel <= _BLOCK_MACS]
         useful = [side for side in sides if (1 - context / side) ** 2 >= _LEAST_USE]
         largest = max(max(quick, default=0), min(useful, default=sides[-1]))

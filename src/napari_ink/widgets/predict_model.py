@@ -139,6 +139,7 @@ class PredictModel:
             device=self.device,
             precision=self.precision,
             runtime=self.runtime,
+            interactive=True,
         )
 
 
