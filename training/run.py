@@ -58,7 +58,17 @@ def run(config: RunConfig) -> Path:
     network = build(config.network.architecture, config.network.arguments)
     network.check_shape((1, 1, network.depth, config.data.window, config.data.window))
     recipe = Recipe.from_dict(config.data.recipe)
+    if recipe.window is not None:
+        if recipe.window != config.data.window:
+            raise SettingsError(
+                f"windows of {config.data.window} px, normalised as windows of {recipe.window} px",
+                "make data.window and data.recipe.window agree",
+            )
+        # Prediction must tile with it, so a halo has to fit into one on either side.
+        step = network.multiple_of
+        network.halo = min(network.halo, (recipe.window - step) // 2 // step * step)
     learn, look = open_fragments(config, network, recipe)
+    side = halo_window(network, recipe, look)
     windows = WindowBatches(
         learn,
         side=config.data.window,
@@ -78,7 +88,7 @@ def run(config: RunConfig) -> Path:
     train(config, folder, module, windows)
 
     network.eval().cpu()
-    halo = choose_halo(network, look)
+    halo = choose_halo(network, look, side)
     network.halo = halo.halo
     histogram = sum((count(network, labelled) for labelled in look), metrics.Histogram())
     threshold = metrics.best_threshold(histogram)
@@ -205,11 +215,28 @@ def train(
         )
 
 
-def choose_halo(network: InkNetwork, look: list[LabelledFragment]) -> HaloMeasurement:
+def halo_window(network: InkNetwork, recipe: Recipe, look: list[LabelledFragment]) -> int:
+    """Side of the windows that the halo will be measured on, known before anything is learned.
+
+    Raises
+    ------
+    SettingsError
+        If a validation fragment, or the recipe's window, is too small to measure a halo on.
+    """
+    step = network.multiple_of
+    smallest = min(side for part in look for side in part.label.shape)
+    side = recipe.window or min(2 * (2 * network.halo + step), smallest) // step * step
+    if side > smallest or side < 3 * step:
+        raise SettingsError(
+            f"the halo cannot be measured on windows of {side} px in a validation fragment of "
+            f"{smallest} px",
+            f"validate on a larger fragment, with windows of {3 * step} px or more",
+        )
+    return side
+
+
+def choose_halo(network: InkNetwork, look: list[LabelledFragment], side: int) -> HaloMeasurement:
     """How much context a block needs, measured where ink begins in the validation fragments."""
-    reach = 2 * network.halo + network.multiple_of
-    side = min(reach * 2, *(side for part in look for side in part.label.shape))
-    side -= side % network.multiple_of
     random = np.random.default_rng(0)
     windows = []
     for part in look:

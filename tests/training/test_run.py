@@ -141,15 +141,16 @@ class Spy(torch.nn.Module):
 
 
 @pytest.mark.parametrize(
-    "values",
+    ("values", "tile", "corner"),
     [
-        {"kind": "fixed", "low": 0.1, "high": 0.8},
-        {"kind": "percentile", "low": 1, "high": 99},
-        {"kind": "layer_zscore"},
+        ({"kind": "fixed", "low": 0.1, "high": 0.8}, 40, (16, 16)),
+        ({"kind": "percentile", "low": 1, "high": 99}, 40, (16, 16)),
+        ({"kind": "layer_zscore"}, 40, (16, 16)),
+        ({"kind": "zscore", "window": 16}, 16, (0, 0)),
     ],
-    ids=lambda values: values["kind"],
+    ids=lambda value: value["kind"] if isinstance(value, dict) else "",
 )
-def test_trainer_and_prediction_see_the_same_numbers(values):
+def test_trainer_and_prediction_see_the_same_numbers(values, tile, corner):
     """One recipe, one window, both ways into the network."""
     random = np.random.default_rng(0)
     fragment = Fragment.from_array(
@@ -157,7 +158,7 @@ def test_trainer_and_prediction_see_the_same_numbers(values):
     )
     recipe = Recipe.from_dict(values)
     labelled = LabelledFragment.prepare(fragment, recipe, depth=4, layers=(5, 9))
-    trained_on, _, _ = labelled.cut(8, 16, 16)
+    trained_on, _, _ = labelled.cut(16, 16, 16)
     network = build(
         "repmode", {"width": 2, "levels": 1, "depth": 4, "decoder": "2d", "collapse": "conv2d"}
     )
@@ -165,10 +166,26 @@ def test_trainer_and_prediction_see_the_same_numbers(values):
     network.halo = 0
     spy = Spy()
     network.fold = lambda task=0, gates=None: spy
-    list(predict(fragment, network, PredictionSettings(tile=40)))
-    predicted_on = spy.seen[-1]
-    assert predicted_on.shape[-2:] == (40, 40)
-    assert np.array_equal(predicted_on[0, 0, :, 8:24, 16:32].numpy(), trained_on)
+    list(predict(fragment, network, PredictionSettings(tile=tile)))
+    rows, columns = (slice(start, start + 16) for start in corner)
+    predicted_on = [
+        seen[0, 0, :, rows, columns].numpy() for seen in spy.seen if seen.shape[-1] == tile
+    ]
+    assert any(np.array_equal(window, trained_on) for window in predicted_on)
+
+
+def test_a_run_with_a_score_of_each_window_ends_in_a_network_that_predicts(tmp_path):
+    """The window is the tile: validation, halo and prediction must all keep to it."""
+    path = small(tmp_path)
+    options = ("--data.recipe", '{"kind": "zscore", "window": 16}', "--learning.steps", "2")
+    assert main([str(path), *options]) == 0
+    model = load_checkpoint(tmp_path / "runs" / "small" / "small.safetensors")
+    assert 2 * model.halo < 16
+    fragment = Fragment.from_array(
+        np.random.default_rng(0).integers(0, 255, (DEPTH, 30, 50), np.uint8), voxel_size=64.0
+    )
+    blocks = list(predict(fragment, model, PredictionSettings()))
+    assert all(np.isfinite(done.probability).all() for done in blocks)
 
 
 def write_bare(folder, value):
@@ -196,6 +213,9 @@ def write_bare(folder, value):
             "no ink to learn from",
         ),
         ({"recipe": {"kind": "guess"}}, "guess"),
+        ({"recipe": {"kind": "zscore", "window": 32}}, "agree"),
+        ({"window": 4, "recipe": {"kind": "zscore", "window": 4}}, "halo cannot be measured"),
+        ({"synthetic": {"validation_seed": 1001}}, "among those learned from"),
         ({"fragments": ["nowhere"], "synthetic": {"fragments": 0}}, "nowhere"),
     ],
 )

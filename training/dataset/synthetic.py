@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_ink.errors import SettingsError
 from napari_ink.volumes.fragment import Fragment
 from training.config import SyntheticConfig
 
@@ -25,10 +26,18 @@ def synthetic_fragments(config: SyntheticConfig) -> Iterator[Fragment]:
     ------
     Fragment
         In memory, in the order of the seeds; the first one once all are made.
+
+    Raises
+    ------
+    SettingsError
+        If the fragment to validate on is one of those to learn from.
     """
     seeds = [config.first_seed + i for i in range(config.fragments)]
     if config.validation_seed in seeds:
-        raise ValueError("the validation fragment would be learned from")
+        raise SettingsError(
+            f"the validation seed {config.validation_seed} is among those learned from",
+            "choose another data.synthetic.validation_seed",
+        )
     strengths = [config.strengths[i % len(config.strengths)] for i in range(config.fragments)]
     wanted = [*zip(seeds, strengths, strict=True), (config.validation_seed, 1.0)]
     size = (config.depth, config.height, config.width, config.voxel_size)
