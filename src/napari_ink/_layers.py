@@ -61,7 +61,7 @@ def fragment_layer_data(fragment: Fragment) -> list[LayerData]:
             "visible": False,
             "colormap": colormap,
             "contrast_limits": limits or _dtype_limits(plane.dtype),
-            "metadata": {KEY: {"role": what}},
+            "metadata": {KEY: {"role": what, "fragment": fragment}},
             **space(fragment, len(plane.shape)),
         }
         if what == "ink label":

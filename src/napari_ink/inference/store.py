@@ -100,6 +100,7 @@ class PredictionStore:
             group = opened(path, "r+")  # again: what the last owner wrote before it let go
             store = cls(path, group, lock)
             store.check_same(plan.identity)
+            store._take_voxel_size(plan)
             left = 1 - store._finished.sum() / max(1, plan.total)
             check_space(path, int(plan.result_bytes * left))
             for leftover in path.rglob("*.partial"):
@@ -225,12 +226,23 @@ class PredictionStore:
     def finish(self, **records) -> None:
         """Build the coarser levels and call the store finished."""
         with disk_errors(self.path):
-            count = build_levels(self._group["ink"], self._finished, COMPRESSOR)
-            ome = multiscales(
-                "ink", self.voxel_size, self.ink.ndim, count, self.attributes.get("first_z", 0)
-            )
-            self._group["ink"].update_attributes({"ome": ome})
+            self._describe(build_levels(self._group["ink"], self._finished, COMPRESSOR))
             self.record(state="finished", **records)
+
+    def _take_voxel_size(self, plan: PredictionPlan) -> None:
+        """A size told after the first blocks changes none of them: it is written down."""
+        if plan.voxel_size is None or plan.voxel_size == self.voxel_size:
+            return
+        with disk_errors(self.path):
+            new = {key: plan.provenance[key] for key in ("fragment", "warnings")}
+            self.record(**new)
+            self._describe(len(self.levels))
+
+    def _describe(self, levels: int) -> None:
+        """What other readers of OME-Zarr are told of the ink."""
+        first = self.attributes.get("first_z", 0)
+        ome = multiscales("ink", self.voxel_size, self.ink.ndim, levels, first)
+        self._group["ink"].update_attributes({"ome": ome})
 
     def check_same(self, wanted: dict) -> None:
         """Refuse a prediction of another fragment, checkpoint or setting.

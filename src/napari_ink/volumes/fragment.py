@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import Protocol, runtime_checkable
@@ -272,6 +272,19 @@ class Fragment:
                 "choose a range inside",
             )
         return slice(first - self.first_layer, end - self.first_layer)
+
+    def at_voxel_size(self, voxel_size: float | Iterable[float] | None) -> Fragment:
+        """The same pixels with another voxel size in µm, as somebody told it.
+
+        Raises
+        ------
+        FragmentError
+            When it is not one or three positive numbers.
+        """
+        told = replace(self, voxel_size=isotropic(voxel_size))
+        if "_fingerprint" in self.__dict__:  # it does not depend on the size: not read again
+            told.__dict__["_fingerprint"] = self._fingerprint
+        return told
 
     def fingerprint(self) -> str:
         """A cheap, stable hash of the pixels; the same for a copy, also in another layout.

@@ -174,7 +174,8 @@ class PredictDock(QWidget):
         self.source.fragment_line.setText(fragment_line(fragment))
         size = None if fragment is None else fragment.voxel_size
         self.source.show_voxel_size(
-            size and size[-1], ask=bool(fragment) and not records_voxel_size(layer, fragment)
+            size and size[-1],
+            ask=fragment is not None and not records_voxel_size(layer, fragment),
         )
         self._show_folder()
         self._show_ready()
@@ -255,6 +256,7 @@ class PredictDock(QWidget):
     def _on_predict(self) -> None:
         if self.model.running or self.model.problem is not None:
             return
+        self.source.voxel_size.interpretText()  # typed, and Return pressed at once
         stack = self.source.layers.currentData()
         try:
             region = self.region.box(self.model.region, stack, self.settings.shapes.currentData())

@@ -7,6 +7,7 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QComboBox,
+    QDoubleSpinBox,
     QFileDialog,
     QLabel,
     QPushButton,
@@ -19,6 +20,8 @@ from qtpy.QtWidgets import (
 from napari_ink.widgets.checkpoints import checkpoint_name
 from napari_ink.widgets.form import Note, add_row, in_a_row, new_form
 from napari_ink.widgets.tooltips import PREDICT as TIPS
+
+_LARGEST_VOXEL = 1e6  # µm: muon tomography has voxels of centimetres
 
 
 def _narrow(combo: QComboBox) -> QComboBox:
@@ -59,10 +62,13 @@ class SourceView(QWidget):
         The layer object, or None.
     checkpoint_chosen : object
         A Path, or None.
+    voxel_size_told : float
+        µm; 0: unknown.
     """
 
     layer_chosen = Signal(object)
     checkpoint_chosen = Signal(object)
+    voxel_size_told = Signal(float)
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,6 +76,13 @@ class SourceView(QWidget):
         self.layers.setToolTip(TIPS["fragment"])
         self.fragment_line = Note(small=True)
         self.fragment_line.setToolTip(TIPS["fragment"])
+        self.voxel_size = QDoubleSpinBox()
+        self.voxel_size.setRange(0, _LARGEST_VOXEL)
+        self.voxel_size.setDecimals(3)
+        self.voxel_size.setSuffix(" µm")
+        self.voxel_size.setSpecialValueText("unknown")
+        self.voxel_size.setKeyboardTracking(False)  # the 1 of 16 is not a size
+        self.voxel_size.setToolTip(TIPS["voxel_size"])
         self.checkpoints = _narrow(QComboBox())
         self.checkpoints.setToolTip(TIPS["checkpoint"])
         self.browse = QToolButton()
@@ -82,12 +95,15 @@ class SourceView(QWidget):
         form = new_form(self)
         add_row(form, "Frag&ment", self.layers)
         add_row(form, "", self.fragment_line)
+        self.voxel_label = add_row(form, "Vo&xel size", self.voxel_size)
+        self.show_voxel_size(None, ask=False)
         checkpoint_row = in_a_row(self.checkpoints, self.browse, stretch=0)
         checkpoint_row.setToolTip(TIPS["checkpoint"])
         add_row(form, "&Checkpoint", checkpoint_row, self.checkpoints)
         add_row(form, "", self.checkpoint_line)
 
         self.layers.currentIndexChanged.connect(self._on_layer)
+        self.voxel_size.valueChanged.connect(self.voxel_size_told)
         self.checkpoints.currentIndexChanged.connect(self._on_checkpoint)
         self.browse.clicked.connect(self._on_browse)
 
@@ -109,6 +125,14 @@ class SourceView(QWidget):
         for k in range(self.layers.count()):
             if self.layers.itemData(k) == layer:
                 self.layers.setCurrentIndex(k)
+
+    def show_voxel_size(self, size: float | None, ask: bool) -> None:
+        """What was told of a fragment that records no voxel size; hidden for one that does."""
+        self.voxel_size.blockSignals(True)
+        self.voxel_size.setValue(size or 0.0)
+        self.voxel_size.blockSignals(False)
+        self.voxel_size.setVisible(ask)
+        self.voxel_label.setVisible(ask)
 
     def set_checkpoints(self, paths: list[Path], chosen: Path | None) -> None:
         """Offer these files."""

@@ -10,6 +10,10 @@ PREDICT = {
         "The stack to look for ink in: an image layer with depth. Drag the folder of a fragment "
         "onto the window to open it."
     ),
+    "voxel_size": (
+        "The side of a voxel in µm, which nothing beside this stack records. It stands in the "
+        "description of the scan. Networks find ink only near the scale that they learned at."
+    ),
     "checkpoint": (
         "The trained network. Listed are the sample, the file used last and the folder named "
         "under Preferences ▸ napari-ink."
