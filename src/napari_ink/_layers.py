@@ -6,6 +6,7 @@ travels with the layer object whatever the layer is called or renamed to.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -192,6 +193,26 @@ def ink_look(inverted_grey: bool = False) -> dict[str, Any]:
     }
 
 
+def ink_name(
+    fragment: str, layers: Sequence[int], bounds: Sequence[int], reverse_depth: bool
+) -> str:
+    """The fragment, and what tells this ink from another of it.
+
+    Parameters
+    ----------
+    fragment : str
+        Its name.
+    layers, bounds : sequence of int
+        Depth window and stored layers, half-open; the window is named if there was a choice.
+    reverse_depth : bool
+        Against the way the checkpoint was trained.
+    """
+    parts = [fragment, "ink"]
+    if tuple(layers) != tuple(bounds):
+        parts.append(f"{layers[0]}:{layers[1]}")
+    return " ".join([*parts, "reversed"] if reverse_depth else parts)
+
+
 def ink_metadata(fragment: Fragment | None, store: str, provenance: dict) -> dict[str, Any]:
     """What an ink layer carries."""
     return {
@@ -233,8 +254,10 @@ def prediction_layer_data(path: str) -> list[LayerData]:
         place |= {"scale": scale, "units": (MICROMETRE,) * ndim}
         if ndim == 3:
             place["translate"] = (store.provenance["first_z"] * scale[0], 0, 0)
+    asked, first = store.provenance["settings"], record["first_layer"]
+    end = first + record["shape"][0]
     arguments = {
-        "name": f"{record['name']} ink",
+        "name": ink_name(record["name"], asked["layers"], (first, end), asked["reverse_depth"]),
         "multiscale": len(levels) > 1,
         "metadata": ink_metadata(fragment, str(path), store.provenance),
         **ink_look(read_preferences().inverted_grey),

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from napari_ink.inference.settings import PredictionSettings
 from napari_ink.inference.store import PredictionStore
 from napari_ink.models.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from napari_ink.models.registry import build
+from napari_ink.volumes.fragment import ArrayVolume
 from napari_ink.volumes.layouts import open_fragment
 
 
@@ -87,8 +89,40 @@ def test_options_reach_the_settings(files, tmp_path, capsys):
     }  # fmt: skip
     assert settings == expected
     err = capsys.readouterr().err
-    assert "layers 1:9 reversed" in err
+    assert "layers 1:9 reversed, from layer 8 down to 1," in err
     assert "torch on cpu at bf16" in err
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ([], "as trained, from layer 7 down to 0"),
+        (["--reverse"], "reversed, from layer 0 up to 7"),
+    ],
+)
+def test_reversed_means_against_training_in_every_place(files, tmp_path, capsys, extra, words):
+    model = load_checkpoint(files / "c.safetensors")
+    flipped = tmp_path / "flipped.safetensors"
+    save_checkpoint(flipped, model, replace(model.info, reverse_depth=True))
+    out = tmp_path / "a.ink.zarr"
+    arguments = [
+        *command(files, out, "--tile", "64", "--json", *extra),
+        "--checkpoint",
+        str(flipped),
+    ]
+    assert main(arguments) == 0
+    said = capsys.readouterr()
+    assert f"layers 0:8 {words}," in said.err
+    assert json.loads(said.out)["direction"] == words
+    store = PredictionStore.open(out)
+    assert store.provenance["direction"] == words
+    # the same ink as the forward checkpoint's on the layers in that order
+    fragment = open_fragment(files / "fragment")
+    order = slice(None, None, -1) if "down" in words else slice(None)
+    turned = replace(fragment, volume=ArrayVolume(fragment.read()[:8][order]))
+    settings = PredictionSettings(layers=(0, 8), tile=64, device="cpu")
+    for tile in predict(turned, model, settings):
+        np.testing.assert_allclose(store.read(tile.box), tile.probability, atol=1e-3)
 
 
 @pytest.mark.parametrize(

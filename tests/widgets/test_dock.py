@@ -105,6 +105,19 @@ def test_layer_window_moves_as_one(dock):
     assert tuple(dock.settings.layers.value()) == (0, 8)
 
 
+def test_direction_is_told_from_training_and_in_layers(dock, checkpoint, altered):
+    settings = dock.settings
+    assert settings.as_trained.isChecked()
+    assert settings.order.text() == "from layer 0 up to 7"
+    dock.source.choose_checkpoint(altered(reverse_depth=True))
+    assert settings.as_trained.isChecked()
+    assert settings.order.text() == "from layer 7 down to 0"
+    settings.reversed.click()
+    assert settings.order.text() == "from layer 0 up to 7"
+    dock.source.set_checkpoints([], None)
+    assert not settings.order.isVisibleTo(settings)
+
+
 def test_every_control_has_a_tooltip(dock):
     kinds = (QAbstractButton, QAbstractSpinBox, QComboBox, QAbstractSlider)
     controls = [child for kind in kinds for child in dock.findChildren(kind)]

@@ -76,6 +76,18 @@ def test_moved_layer_window_keeps_its_depth_and_stays_inside(start, depth, moved
     assert bounds[0] <= fitted[0] < fitted[1] <= bounds[1]
 
 
+@pytest.mark.parametrize("trained_flipped", [False, True])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_dock_says_which_layer_the_network_sees_first(trained_flipped, reverse):
+    model = PredictModel()
+    assert model.reading_order == ""
+    model.choose_fragment(a_fragment())
+    model.choose_checkpoint("c", an_info(layers=(7, 23), reverse_depth=trained_flipped))
+    model.reverse_depth = reverse
+    down = reverse != trained_flipped
+    assert model.reading_order == ("from layer 22 down to 7" if down else "from layer 7 up to 22")
+
+
 def test_settings_carry_the_choices_and_leave_open_what_was_not_chosen():
     model = PredictModel()
     model.choose_fragment(a_fragment())

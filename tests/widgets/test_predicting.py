@@ -281,6 +281,23 @@ def test_forward_and_reversed_stay_apart_and_can_be_compared(dock, viewer, qtbot
     assert cells == [(0, 0), (0, 1), (0, 2)]
 
 
+def test_an_ink_of_a_flipped_checkpoint_is_called_reversed_only_against_its_training(
+    dock, viewer, qtbot, altered, headless, preferences
+):
+    dock.source.choose_checkpoint(altered(reverse_depth=True))
+    run(dock, qtbot)
+    assert inks(viewer)[0].name == "frag ink"
+    dock.settings.reversed.click()
+    run(dock, qtbot)
+    (stored,) = [layer for layer in inks(viewer) if layer.name == "frag ink reversed"]
+    np.testing.assert_array_equal(stored.data, headless)  # which reads the layers as stored
+    record = carried(stored)
+    assert record["provenance"]["direction"] == "reversed, from layer 0 up to 7"
+    viewer.layers.clear()
+    viewer.open(record["store"], plugin="napari-ink")
+    assert [layer.name for layer in inks(viewer)] == ["frag ink reversed"]
+
+
 def test_provenance_is_on_the_layer_and_can_be_read(dock, viewer, qtbot):
     from napari_ink.widgets.provenance import ProvenanceDialog
 

@@ -12,7 +12,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="O", required=True, help="result: NAME.ink.zarr")
     parser.add_argument("--region", metavar="y0:y1,x0:x1", help="predict only these pixels")
     parser.add_argument("--layers", metavar="a:b", help="layers, half-open, as the files count")
-    parser.add_argument("--reverse", action="store_true", help="flip the layers")
+    parser.add_argument(
+        "--reverse",
+        action="store_true",
+        help="read the layers against the way the checkpoint was trained",
+    )
     parser.add_argument("--task", metavar="T", help="task of the checkpoint; default its first")
     parser.add_argument("--tile", metavar="N", type=int, help="side of a tile, px, halo included")
     parser.add_argument(
@@ -94,6 +98,7 @@ def run(args: argparse.Namespace) -> int:
         "precision": chosen.precision,
         "runtime": chosen.runtime,
         "layers": list(chosen.layers),
+        "direction": plan.provenance["direction"],
         "task": chosen.task,
         "tile": chosen.tile,
         "batch": chosen.batch,
@@ -111,8 +116,8 @@ def describe(plan, name: str) -> str:
     """One line: what runs where."""
     chosen = plan.settings
     return (
-        f"{name}: layers {chosen.layers[0]}:{chosen.layers[1]}"
-        f"{' reversed' if chosen.reverse_depth else ''}, task {chosen.task}, {plan.total} blocks, "
+        f"{name}: layers {chosen.layers[0]}:{chosen.layers[1]} {plan.provenance['direction']}, "
+        f"task {chosen.task}, {plan.total} blocks, "
         f"tile {chosen.tile} px, batch {chosen.batch}, {chosen.runtime} on {chosen.device} at "
         f"{chosen.precision}"
     )

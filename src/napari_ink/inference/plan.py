@@ -11,6 +11,7 @@ from torch import nn
 
 from napari_ink.errors import SettingsError
 from napari_ink.inference.device import RUNTIMES, resolve_device, resolve_precision
+from napari_ink.inference.direction import is_flipped
 from napari_ink.inference.doubts import doubts
 from napari_ink.inference.provenance import provenance_of
 from napari_ink.inference.resolve import depth_window, region_within, tile_and_batch
@@ -193,7 +194,7 @@ def plan_prediction(
     return PredictionPlan(
         settings=resolved,
         z=z,
-        flip=settings.reverse_depth != info.reverse_depth,
+        flip=is_flipped(settings.reverse_depth, info.reverse_depth),
         task_index=task_index,
         threshold=info.threshold(resolved.task),
         grid=grid,

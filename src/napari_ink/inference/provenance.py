@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from napari_ink.inference.direction import direction
 from napari_ink.inference.settings import PredictionSettings
 from napari_ink.volumes.intensity import Normaliser
 
@@ -59,6 +60,7 @@ def provenance_of(
             "metrics": dict(info.metrics),
         },
         "settings": used,
+        "direction": direction(settings.layers, settings.reverse_depth, info.reverse_depth),
         "recipe": info.recipe,
         "statistics": normaliser.statistics,
         "threshold": info.threshold(settings.task),

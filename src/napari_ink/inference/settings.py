@@ -37,8 +37,8 @@ class PredictionSettings:
         Depth window ``(first, end)``, half-open, in the numbering of the stored layers.
         ``None``: the window of the checkpoint.
     reverse_depth : bool
-        Flip the window along z after it was taken; a checkpoint that learned from flipped
-        windows gets them by default, and stored order with this.
+        Read the layers against the way the checkpoint was trained: a checkpoint that learned
+        from flipped windows gets them by default, and stored order with this.
     task : str, optional
         Name of the task; ``None``: the checkpoint's first.
     region : Box, optional

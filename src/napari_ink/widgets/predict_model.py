@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from psygnal import SignalGroupDescriptor
 
+from napari_ink.inference.direction import is_flipped, reading_order
 from napari_ink.inference.doubts import LARGEST_SCALE_ERROR, doubts_at_sight, scale_error
 from napari_ink.inference.settings import Box, PredictionSettings
 
@@ -43,7 +44,7 @@ class PredictModel:
     layers : tuple of int or None
         Depth window ``(first, end)`` in stored numbering.
     reverse_depth : bool
-        Flip the window along z, compared with how the checkpoint was trained.
+        Read the layers against the way the checkpoint was trained.
     region : Region
         Where to predict.
     device, precision, runtime : str
@@ -101,6 +102,13 @@ class PredictModel:
             return None
         first = self.fragment.first_layer
         return first, first + self.fragment.shape[0]
+
+    @property
+    def reading_order(self) -> str:
+        """``from layer 7 up to 22``; empty while fragment or checkpoint is missing."""
+        if self.info is None or self.layers is None:
+            return ""
+        return reading_order(self.layers, is_flipped(self.reverse_depth, self.info.reverse_depth))
 
     @property
     def problem(self) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from napari_ink._layers import fragment_of
+from napari_ink._layers import fragment_of, ink_name
 from napari_ink._preferences import read_preferences
 from napari_ink.widgets.folders import short_path
 from napari_ink.widgets.job import PredictionJob, PredictionRequest, PredictionStarted
@@ -33,14 +33,6 @@ def ink_shape(model: PredictModel) -> tuple[tuple[int, ...], int]:
     if info.arguments.get("collapse") != "none":
         return fragment.shape[1:], 0
     return (info.depth, *fragment.shape[1:]), model.layers[0] - fragment.first_layer
-
-
-def ink_name(model: PredictModel) -> str:
-    """The fragment, and what tells this ink from another of it: layers, if there was a choice."""
-    parts = [model.fragment.name, "ink"]
-    if model.layers != model.layer_bounds:
-        parts.append("{}:{}".format(*model.layers))
-    return " ".join([*parts, "reversed"] if model.reverse_depth else parts)
 
 
 class Runner:
@@ -89,7 +81,9 @@ class Runner:
         self._model.running = True
         self.said.emit("Loading the network …")
         self._side_by_side.naming = False
-        self._live.begin(ink_name(self._model), *ink_shape(self._model))
+        model = self._model
+        name = ink_name(model.fragment.name, model.layers, model.layer_bounds, model.reverse_depth)
+        self._live.begin(name, *ink_shape(model))
         self._side_by_side.show()
         # The first drawing of a grid takes its time, and several times that beside a busy network.
         QTimer.singleShot(_DRAWN_MS, job.start)

@@ -56,7 +56,8 @@ class SettingsView(QWidget):
         self.layers = QLabeledRangeSlider(Qt.Orientation.Horizontal)
         self.layers.setEdgeLabelMode(QLabeledRangeSlider.EdgeLabelMode.NoLabel)
         self.layers.setHandleLabelPosition(QLabeledRangeSlider.LabelPosition.LabelsAbove)
-        self.forward, self.reversed = QRadioButton("forward"), QRadioButton("reversed")
+        self.as_trained, self.reversed = QRadioButton("as trained"), QRadioButton("reversed")
+        self.order = Note(small=True)
         self.regions = {
             Region.PAPYRUS: QRadioButton("papyrus"),
             Region.VISIBLE: QRadioButton("visible"),
@@ -84,8 +85,9 @@ class SettingsView(QWidget):
         named = {
             "task": self.task,
             "layers": self.layers,
-            "forward": self.forward,
+            "as_trained": self.as_trained,
             "reversed": self.reversed,
+            "order": self.order,
             "shapes": self.shapes,
             "draw": self.draw,
             "device": self.device,
@@ -102,9 +104,10 @@ class SettingsView(QWidget):
         form = new_form(self)
         self.task_label = add_row(form, "&Task", self.task)
         add_row(form, "La&yers", self.layers)
-        direction = in_a_row(self.forward, self.reversed)
+        direction = in_a_row(self.as_trained, self.reversed)
         direction.setToolTip(TIPS["reversed"])
-        add_row(form, "Directi&on", direction, self.forward)
+        add_row(form, "Directi&on", direction, self.as_trained)
+        add_row(form, "", self.order)
         region = in_a_row(*self.regions.values())
         region.setToolTip(TIPS["papyrus"])
         add_row(form, "&Region", region, self.regions[Region.PAPYRUS])
@@ -131,7 +134,7 @@ class SettingsView(QWidget):
             part.layout().setContentsMargins(0, 0, 0, 0)
         form.addRow(self.advanced)
         self._groups = [QButtonGroup(self), QButtonGroup(self)]
-        for button in (self.forward, self.reversed):
+        for button in (self.as_trained, self.reversed):
             self._groups[0].addButton(button)
         for button in self.regions.values():
             self._groups[1].addButton(button)
@@ -156,7 +159,7 @@ class SettingsView(QWidget):
     def _fill(self) -> None:
         """Show what the model says, without answering back."""
         model = self._model
-        controls = (self.task, self.layers, self.forward, self.reversed, *self.regions.values())
+        controls = (self.task, self.layers, self.as_trained, self.reversed, *self.regions.values())
         for control in controls:
             control.blockSignals(True)
         tasks = model.info.tasks if model.info else ()
@@ -172,7 +175,8 @@ class SettingsView(QWidget):
             self.layers.setRange(*bounds)
             self.layers.setValue(model.layers)
         self.reversed.setChecked(model.reverse_depth)
-        self.forward.setChecked(not model.reverse_depth)
+        self.as_trained.setChecked(not model.reverse_depth)
+        self.order.setText(model.reading_order)
         self.regions[model.region].setChecked(True)
         shape = model.region is Region.SHAPE
         self.shape_row.setVisible(shape)

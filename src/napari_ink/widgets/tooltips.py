@@ -25,11 +25,13 @@ PREDICT = {
         "handle; the window keeps the depth that the network was trained with. It matters: try "
         "others on a small region."
     ),
-    "forward": "Layers in the order in which they are stored.",
+    "as_trained": "Layers in the order in which the checkpoint learned them.",
     "reversed": (
-        "Layers from last to first. Which side of the sheet lies up differs from one segment to "
-        "the next and is not recorded: if nothing shows, try the other direction."
+        "Layers against the order in which the checkpoint learned them. Which side of the sheet "
+        "lies up differs from one segment to the next and is not recorded: if nothing shows, try "
+        "the other direction."
     ),
+    "order": "The first and the last layer that the network sees, numbered as they are stored.",
     "papyrus": "Everywhere inside the papyrus mask, nearest to the centre of the view first.",
     "visible": "Only what the canvas shows now: a quick look before a long run.",
     "shape": "Only the selected rectangles of a shapes layer.",
