@@ -7,6 +7,7 @@ first line is the help text. Heavy imports belong inside ``run``, so that ``--he
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib import import_module
 
@@ -21,6 +22,8 @@ COMMANDS = (
     "export",
     "import-checkpoint",
 )
+
+_READER_LEFT = 141  # what a shell reports of a program that SIGPIPE ended: 128 + 13
 
 
 def _module(command: str):
@@ -42,12 +45,30 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; exit code 2 and one line on an error the user can mend."""
-    args = build_parser().parse_args(argv)
     try:
-        return _module(args.command).run(args) or 0
+        try:
+            args = build_parser().parse_args(argv)
+            return _module(args.command).run(args) or 0
+        finally:
+            if sys.stdout is not None:  # closed by the shell
+                sys.stdout.flush()
     except InkError as error:
         print(f"napari-ink: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("napari-ink: stopped", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # as in `napari-ink info FRAGMENT | head -1`
+        _drop_output()
+        return _READER_LEFT
+
+
+def _drop_output() -> None:
+    """Nobody reads on: what is still to be written, also at exit, goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

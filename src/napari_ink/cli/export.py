@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from napari_ink.errors import SettingsError
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``napari-ink export``."""
@@ -34,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
     from napari_ink.inference import export
     from napari_ink.inference.store import PredictionStore
 
+    if args.threshold is not None and not (0 <= args.threshold <= 1 or math.isnan(args.threshold)):
+        raise SettingsError(f"--threshold {args.threshold:g}", "give a probability from 0 to 1")
     store = PredictionStore.open(args.prediction)
     if store.finished < 1:
         share = f"{store.finished:.0%}"
@@ -41,9 +45,9 @@ def run(args: argparse.Namespace) -> int:
     threshold = args.threshold
     if threshold is not None and math.isnan(threshold):
         threshold = store.threshold
-    if args.png:
+    if args.png is not None:
         export.write_png(store, args.png, threshold)
-    elif args.tiff:
+    elif args.tiff is not None:
         export.write_tiff(store, args.tiff, threshold, args.dtype)
     else:
         export.write_rle(store, args.rle, store.threshold if threshold is None else threshold)

@@ -15,8 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("destination", metavar="DST.safetensors", help="file to write")
     add("--arch", choices=("repmode",), default="repmode", help="whose keys to expect")
     add("--depth", type=int, help="layers taken (default: of --layers, else 32)")
-    add("--layers", metavar="A:B", help="layers of training, stored numbering, half-open")
-    add("--reverse-depth", action="store_true", help="the layers were flipped after that")
+    add("--layers", metavar="a:b", help="layers of training, half-open, as the files count")
+    add("--reverse-depth", action="store_true", help="training read them from last to first")
     add("--voxel-size", type=float, metavar="UM", help="voxel size of training in µm")
     add("--window", type=int, default=128, help="side of the training windows in px (%(default)s)")
     add("--halo", type=int, help="context in px (default: a quarter of the window)")
@@ -30,10 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Read, check, translate, write."""
+    from napari_ink.cli.numbers import whole_range
     from napari_ink.models.checkpoint import CheckpointInfo, save_checkpoint
     from napari_ink.models.legacy import import_repmode
 
-    layers = _layers(args.layers)
+    layers = None if args.layers is None else whole_range(args.layers, "--layers")
     depth = args.depth
     if layers is not None:
         span = layers[1] - layers[0]
@@ -72,15 +73,6 @@ def run(args: argparse.Namespace) -> None:
         f"{len(model.tasks)} task(s), {model.depth} layers, {parameters:,} parameters, "
         f"{recipe['kind']} intensities, halo {halo} px"
     )
-
-
-def _layers(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    first, colon, end = text.partition(":")
-    if not (colon and first.isdecimal() and end.isdecimal() and int(first) < int(end)):
-        raise SettingsError(f"--layers {text}", "give a range A:B of layer numbers, A < B")
-    return int(first), int(end)
 
 
 def _recipe(text: str | None, window: int) -> dict:

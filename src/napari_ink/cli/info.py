@@ -8,6 +8,9 @@ import argparse
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``napari-ink info``."""
     parser.add_argument("path", metavar="PATH", help="folder, TIFF, zarr, URL or train.h5#12")
+    parser.add_argument(
+        "--checkpoint", metavar="C", help="time estimate for this network, and what to doubt"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -18,13 +21,40 @@ def run(args: argparse.Namespace) -> int:
     from napari_ink.volumes.describe import describe
     from napari_ink.volumes.layouts import open_fragment
 
-    facts = describe(open_fragment(args.path))
+    fragment = open_fragment(args.path)
+    facts = describe(fragment)
+    if args.checkpoint is not None:
+        facts["prediction"] = _with_checkpoint(fragment, args.checkpoint, facts["mask_area_px"])
     if args.json:
         print(json.dumps(facts))
         return 0
     for name, value in _lines(facts):
         print(f"{name:<16}{value}")
     return 0
+
+
+def _with_checkpoint(fragment, path: str, pixels: int) -> dict:
+    """What predicting with this network would take, on this machine's processor."""
+    import os
+
+    from napari_ink.inference.duration import seconds_on_processor
+    from napari_ink.inference.plan import plan_prediction
+    from napari_ink.inference.settings import PredictionSettings
+    from napari_ink.models.checkpoint import load_checkpoint
+
+    model = load_checkpoint(path)
+    network = model.fold(0)
+    plan = plan_prediction(fragment, model, PredictionSettings(device="cpu"), folded=network)
+    seconds = seconds_on_processor(plan, network)
+    first, end = plan.settings.layers
+    return {
+        "seconds": seconds,
+        "pixels_per_second": round(pixels / seconds),
+        "assumes": f"layers {first}:{end}, tile {plan.settings.tile} px, {os.cpu_count() or 1} "
+        "processor cores",
+        "checkpoint": path,
+        "notes": list(plan.warnings),
+    }
 
 
 def _lines(facts: dict) -> list[tuple[str, str]]:
@@ -65,6 +95,7 @@ def _lines(facts: dict) -> list[tuple[str, str]]:
             f"about {_duration(prediction['seconds'])} ({prediction['assumes']}: "
             f"{prediction['pixels_per_second']:,} px/s)",
         ),
+        *(("note", note) for note in prediction.get("notes", ())),
     ]
 
 

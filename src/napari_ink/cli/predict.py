@@ -41,7 +41,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict with a progress bar on stderr; 130 after Ctrl-C."""
     import json
-    import os
     import time
     from contextlib import closing
 
@@ -50,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
     from napari_ink.inference.plan import plan_prediction
     from napari_ink.inference.predict import as_recorded, run_plan
-    from napari_ink.inference.store import PredictionStore
+    from napari_ink.inference.store import PredictionStore, check_name
     from napari_ink.models.checkpoint import load_checkpoint
     from napari_ink.volumes.layouts import open_fragment
 
@@ -61,12 +60,14 @@ def run(args: argparse.Namespace) -> int:
         told.append(line)
         console.print(f"note: {line}", markup=False, soft_wrap=True)
 
-    settings = as_recorded(args.out, settings_from(args))
+    settings = settings_from(args)
+    check_name(args.out)
+    settings = as_recorded(args.out, settings)
     fragment = open_fragment(args.fragment, voxel_size=args.voxel_size)
     model = load_checkpoint(args.checkpoint)
     plan = plan_prediction(fragment, model, settings)
-    if os.path.exists(args.out):  # before anything is said: a refusal is one line
-        PredictionStore.open(args.out).check_same(plan.identity)
+    # Before anything is said: a refusal is one line.
+    PredictionStore.create_or_resume(args.out, plan).close()
     console.print(describe(plan, fragment.name), markup=False, soft_wrap=True)
     start, pixels, done = time.perf_counter(), 0, 0
     try:
@@ -142,7 +143,7 @@ def _progress(console, plan):
     def shown():
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=20),  # the time left has to fit into 80 columns
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
@@ -172,18 +173,16 @@ def rate_text(pixels_per_second: float) -> str:
 
 def settings_from(args: argparse.Namespace):
     """The command line as :class:`~napari_ink.inference.settings.PredictionSettings`."""
+    from napari_ink.cli.numbers import point, whole_box, whole_range
     from napari_ink.inference.settings import Box, PredictionSettings
 
     region = layers = focus = None
     if args.region is not None:
-        rows, columns = _split(args.region, ",", "--region", "y0:y1,x0:x1")
-        region = Box(*_range(rows, "--region"), *_range(columns, "--region"))
+        region = Box(*whole_box(args.region, "--region"))
     if args.layers is not None:
-        layers = _range(args.layers, "--layers")
+        layers = whole_range(args.layers, "--layers")
     if args.focus is not None:
-        focus = tuple(
-            _number(part, float, "--focus") for part in _split(args.focus, ",", "--focus", "y,x")
-        )
+        focus = point(args.focus, "--focus")
     return PredictionSettings(
         layers=layers,
         reverse_depth=args.reverse,
@@ -197,26 +196,3 @@ def settings_from(args: argparse.Namespace):
         precision=args.precision,
         runtime=args.runtime,
     )
-
-
-def _range(text: str, option: str) -> tuple[int, int]:
-    first, end = _split(text, ":", option, "a:b")
-    return _number(first, int, option), _number(end, int, option)
-
-
-def _split(text: str, by: str, option: str, form: str) -> list[str]:
-    from napari_ink.errors import SettingsError
-
-    parts = text.split(by)
-    if len(parts) != 2:
-        raise SettingsError(f"{option} {text}", f"write it as {form}")
-    return parts
-
-
-def _number(text: str, kind: type, option: str):
-    from napari_ink.errors import SettingsError
-
-    try:
-        return kind(text)
-    except ValueError:
-        raise SettingsError(f"{option}: {text!r} is no number", "write digits") from None

@@ -14,7 +14,12 @@ from napari_ink.inference.device import RUNTIMES, resolve_device, resolve_precis
 from napari_ink.inference.direction import is_flipped
 from napari_ink.inference.doubts import doubts
 from napari_ink.inference.provenance import provenance_of
-from napari_ink.inference.resolve import depth_window, region_within, tile_and_batch
+from napari_ink.inference.resolve import (
+    check_installed,
+    depth_window,
+    region_within,
+    tile_and_batch,
+)
 from napari_ink.inference.settings import Box, PredictionSettings
 from napari_ink.inference.tiles import TileGrid, make_grid, round_up
 from napari_ink.volumes.intensity import Normaliser, Recipe
@@ -137,6 +142,7 @@ def plan_prediction(
         raise SettingsError(
             f"runtime {settings.runtime!r} is unknown", f"choose one of {', '.join(RUNTIMES)}"
         )
+    check_installed(settings.runtime)
     warnings = doubts(fragment, info)
     task = model.tasks[0] if settings.task is None else settings.task
     task_index = model.task_index(task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -16,6 +17,24 @@ from napari_ink.volumes.intensity import Normaliser
 if TYPE_CHECKING:
     from napari_ink.models.contract import InkNetwork
     from napari_ink.volumes.fragment import Fragment
+
+
+_PACKAGES = {"openvino": ("openvino",), "openvino-int8": ("openvino", "nncf")}
+
+
+def check_installed(runtime: str) -> None:
+    """Refuse a runtime whose packages are not there, before anything is written for it.
+
+    Raises
+    ------
+    SettingsError
+    """
+    for name in _PACKAGES.get(runtime, ()):
+        if find_spec(name) is None:
+            raise SettingsError(
+                f"the runtime {runtime} needs {name}, which is not installed",
+                "pip install 'napari-ink[openvino]'",
+            )
 
 
 def depth_window(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
+import rich
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -143,7 +144,8 @@ class OpenVINORuntime(Runtime):
         network.eval().requires_grad_(False)
         example = torch.zeros(1, 1, depth, side, side)
         self._core = openvino.Core()
-        self._model = openvino.convert_model(network, example_input=example)
+        with _muted():
+            self._model = openvino.convert_model(network, example_input=example)
         self._precision = {"fp32": "f32", "bf16": "bf16"}[precision]
         self._shape: tuple[int, ...] | None = None
         self._request = None
@@ -173,13 +175,14 @@ class OpenVINORuntime(Runtime):
         check : sequence of numpy.ndarray
             Other tiles, on which int8 is compared with fp32.
         """
-        import nncf
+        with _muted():
+            import nncf
 
         exact = [self._run(tile) for tile in check]
         self._request, self._shape = None, None
         self._model.reshape(list(calibration[0].shape))
         nncf.set_log_level(logging.ERROR)
-        with redirect_stdout(sys.stderr):  # its progress bars; stdout may be promised to JSON
+        with _muted():
             self._model = nncf.quantize(
                 self._model,
                 nncf.Dataset(list(calibration)),
@@ -210,6 +213,26 @@ class OpenVINORuntime(Runtime):
 def _as_maps(probability: np.ndarray) -> np.ndarray:
     """``(batch, 1, y, x)`` as ``(batch, y, x)``; volumes as they are."""
     return probability[:, 0] if probability.shape[1] == 1 else probability
+
+
+@contextmanager
+def _muted() -> Iterator[None]:
+    """Nothing of what libraries tell the screen while they convert and calibrate.
+
+    They warn of their own ways of calling torch, of a CUDA that nobody asked for, and draw
+    progress bars over ours. Errors are raised, as ever.
+    """
+    console, extensions = rich.get_console(), logging.getLogger("torch.utils.cpp_extension")
+    quiet, level = console.quiet, extensions.level
+    console.quiet = True  # where nncf draws its bars; it has no switch for them
+    extensions.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        console.quiet = quiet
+        extensions.setLevel(level)
 
 
 def import_openvino():

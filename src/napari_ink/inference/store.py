@@ -82,8 +82,7 @@ class PredictionStore:
             setting's prediction; when the disk is too full for the result.
         """
         path = Path(path)
-        if not path.name.endswith(SUFFIX):
-            raise StoreError(f"{path} is no name for a prediction", f"let it end in {SUFFIX}")
+        check_name(path)
         if not path.exists():
             check_space(path, plan.result_bytes)
             with disk_errors(path):
@@ -254,6 +253,8 @@ class PredictionStore:
         """
         theirs = self.attributes["identity"]
         differing = [key for key in wanted if theirs.get(key) != wanted[key]]
+        if "region" in differing and "mask" in differing:
+            differing.remove("mask")  # what is recorded of it is the region's part
         if differing:
             key = differing[0]
             raise StoreError(
@@ -261,6 +262,20 @@ class PredictionStore:
                 f"({key}: {_short(theirs.get(key))} there, {_short(wanted[key])} now)",
                 "choose another name, or ask for the same again",
             )
+
+
+def check_name(path: str | os.PathLike) -> None:
+    """Refuse a path that no prediction can have, before anything is computed or written.
+
+    Raises
+    ------
+    StoreError
+    """
+    path = Path(path)
+    if not path.name.endswith(SUFFIX) or path.name == SUFFIX:
+        raise StoreError(f"{path} is no name for a prediction", f"call it NAME{SUFFIX}")
+    with disk_errors(path):
+        path.exists()  # also raises for names longer than the disk takes
 
 
 def _short(value: object) -> str:

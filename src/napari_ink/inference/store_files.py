@@ -114,7 +114,8 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise StoreError(
                 f"the disk of {path} is full", "free space and call again: it goes on from here"
             ) from error
-        raise StoreError(f"{path} cannot be written ({error})", "choose another place") from error
+        reason = error.strerror or error
+        raise StoreError(f"{path} cannot be written ({reason})", "choose another place") from error
 
 
 def check_space(path: Path, needed: int) -> None:
