@@ -194,8 +194,8 @@ def test_without_flags_the_facts_are_those_of_the_paper(tmp_path):
     [
         (("--depth", "30"), "multiple of 4"),
         (("--depth", "16", "--layers", "0:32"), "32 layers"),
-        (("--layers", "32"), "A:B"),
-        (("--layers", "9:3"), "A:B"),
+        (("--layers", "32"), "a:b"),
+        (("--layers", "9:3"), "a:b"),
         (("--tasks", "a,b"), "3 tasks"),
         (("--tasks", "a,a,b"), "different names"),
         (("--threshold", "2"), "probability"),
