@@ -41,6 +41,8 @@ from training.dataset.synthetic import synthetic_fragments
 from training.dataset.windows import LabelledFragment, WindowBatches
 from training.module import InkModule, count
 
+HALO_WINDOWS = 16  # a validation fragment
+
 
 def run(config: RunConfig) -> Path:
     """Train one network and return the path of its checkpoint.
@@ -102,14 +104,15 @@ def run(config: RunConfig) -> Path:
             "config": settings_of(config),
             "seconds": round(time.perf_counter() - started),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "halo": {"change": halo.change, "tolerance": halo.tolerance},
+            "halo": {"on": [part.fragment.name for part in look], **halo.record()},
         },
     )
     checkpoint = folder / f"{config.name}.safetensors"
     save_checkpoint(checkpoint, network, info)
     print(
         f"{checkpoint}: F0.5 {scores['f05']:.3f}, AUC {scores['auc']:.3f}, IoU {scores['iou']:.3f} "
-        f"at {threshold:.3f} on validation, halo {halo.halo} px, "
+        f"at {threshold:.3f} on validation, halo {halo.halo} px (without the rest of the context "
+        f"the map changed by up to {halo.largest:.4f} on {halo.pixels} px), "
         f"{(time.perf_counter() - started) / 60:.1f} minutes"
     )
     return checkpoint
@@ -241,7 +244,7 @@ def choose_halo(network: InkNetwork, look: list[LabelledFragment], side: int) ->
     windows = []
     for part in look:
         points = part.edge_points() if part.edge_points().size else part.papyrus_points()
-        for point in random.choice(points, 4):
+        for point in random.choice(points, HALO_WINDOWS):
             corner = np.array(divmod(int(point), part.label.shape[1])) - side // 2
             y0, x0 = np.clip(corner, 0, np.array(part.label.shape) - side)
             windows.append(part.cut(int(y0), int(x0), side)[0])

@@ -1,5 +1,7 @@
 """The halo is what the map needs, no less, and is found by looking at the map."""
 
+import json
+
 import pytest
 import torch
 
@@ -35,6 +37,22 @@ def test_the_halo_is_the_smallest_multiple_that_reaches(reach, halo):
     assert measured.change < 1e-6
     assert measured.reached
     assert [row[0] for row in measured.curve] == list(range(0, 24, 4))
+
+
+def test_what_is_said_of_a_halo_names_its_statistic_its_maximum_and_how_much_was_seen():
+    window = torch.randn(3, 1, 2, 64, 64, generator=torch.manual_seed(0))
+    window[0, 0, :, 24, 5] = 60.0  # one pixel of the row that it smears over is far out
+    measured = measure_halo(Blur(20), 0, window, 1e-3, core=16, quantile=0.5)
+    record = json.loads(json.dumps(measured.record()))
+    assert record["change"] < record["tolerance"] == 1e-3
+    assert record["quantile"] == 0.5
+    assert record["pixels"] == 3 * 16 * 16
+    assert record["windows"] == 3
+    _, largest, p999 = next(row for row in measured.curve if row[0] == measured.halo)
+    assert (record["largest"], record["p999"]) == (largest, p999)
+    assert largest >= p999 >= record["change"]
+    assert largest > measured.tolerance
+    assert "no bound" in record["statistic"]
 
 
 def test_a_window_without_enough_context_says_so():

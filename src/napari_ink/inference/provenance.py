@@ -56,6 +56,7 @@ def provenance_of(
             "window": info.window,
             "reverse_depth": info.reverse_depth,
             "halo": model.halo,
+            "halo_measured": info.training.get("halo"),
             "dataset": [dict(entry) for entry in info.dataset],
             "metrics": dict(info.metrics),
         },

@@ -43,7 +43,8 @@ class InkNetwork(nn.Module):
     halo : int
         Pixels of context around a block, a multiple of ``multiple_of``. A fresh network declares
         its receptive field, which is exact and wide; a checkpoint carries the measured one
-        (:func:`napari_ink.models.halo.measure_halo`).
+        (:func:`napari_ink.models.halo.measure_halo`), where no pixel that was looked at changed
+        by the tolerance: what was looked at stands in ``info.training["halo"]``.
     tasks : tuple of str
         Names of the tasks, in the order of their indices.
     info : CheckpointInfo or None

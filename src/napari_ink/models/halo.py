@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,16 +16,26 @@ from napari_ink.models.contract import InkNetwork
 class HaloMeasurement:
     """A halo and the curve it was read from.
 
+    It speaks of the windows that were looked at. The pixel that changes most of ten thousand
+    changes less than that of a million, so ``change`` is no bound on what a whole fragment, another
+    fragment or a reversed one shows: count on several times as much at single pixels.
+
     Attributes
     ----------
     halo : int
         Context, px, along y and x; a multiple of the network's ``multiple_of``.
     change : float
-        Change of the probability against full context at this halo.
+        Absolute change of the probability with this halo against full context, at ``quantile``.
     tolerance : float
         What it had to stay below.
     quantile : float
         Which pixel counts: 1 is the one that changes most, .999 leaves one in a thousand aside.
+    largest : float
+        Change of the pixel that changes most, whatever ``quantile``.
+    p999 : float
+        99.9th percentile of the change, whatever ``quantile``.
+    pixels, windows : int
+        How many pixels were compared, in the middles of how many windows.
     full_context : int
         Context, px, that counted as full.
     reached : bool
@@ -37,9 +48,23 @@ class HaloMeasurement:
     change: float
     tolerance: float
     quantile: float
+    largest: float
+    p999: float
+    pixels: int
+    windows: int
     full_context: int
     reached: bool
     curve: tuple[tuple[int, float, float], ...]
+
+    def record(self) -> dict[str, Any]:
+        """What a checkpoint says of its halo, and with it every prediction; JSON-able."""
+        names = ("change", "tolerance", "quantile", "largest", "p999", "pixels", "windows")
+        return {
+            "statistic": "absolute change of probability against full context, at the quantile, "
+            "of the pixels measured: no bound on other windows",
+            **{name: getattr(self, name) for name in names},
+            "full_context": self.full_context,
+        }
 
 
 @torch.no_grad()
@@ -95,11 +120,14 @@ def measure_halo(
     def block(halo: int) -> Tensor:
         rows, columns = (slice(start - halo, start + core + halo) for start in (y0, x0))
         inner = slice(halo // model.output_stride, (halo + core) // model.output_stride)
-        logits = folded(volume_window[..., rows, columns].contiguous())
-        return logits[..., inner, inner].sigmoid().double().flatten()
+        middles = [  # one by one: a dozen wide windows at once are much memory
+            folded(window[..., rows, columns].contiguous())[..., inner, inner]
+            for window in volume_window.split(1)
+        ]
+        return torch.cat(middles).sigmoid().double().flatten()
 
     truth = block(full)
-    curve, best, change = [], full, 0.0
+    curve, best, change, largest, p999 = [], full, 0.0, 0.0, 0.0
     for halo in range(full - step, -1, -step):
         difference = (block(halo) - truth).abs()
         ordered = difference.sort().values
@@ -109,7 +137,17 @@ def measure_halo(
 
         curve.append((halo, at(1.0), at(0.999)))
         if best == halo + step and at(quantile) < tolerance:
-            best, change = halo, at(quantile)
+            best, change, largest, p999 = halo, at(quantile), at(1.0), at(0.999)
     return HaloMeasurement(
-        best, change, tolerance, quantile, full, best < full, tuple(reversed(curve))
+        halo=best,
+        change=change,
+        tolerance=tolerance,
+        quantile=quantile,
+        largest=largest,
+        p999=p999,
+        pixels=truth.numel(),
+        windows=len(volume_window),
+        full_context=full,
+        reached=best < full,
+        curve=tuple(reversed(curve)),
     )
