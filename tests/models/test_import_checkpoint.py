@@ -363,6 +363,14 @@ def test_files_without_a_state_dict_are_refused(tmp_path, content):
         read_state_dict(tmp_path / "none.pth")
 
 
+def test_a_dictionary_that_holds_itself_is_refused_and_no_endless_loop(tmp_path):
+    content = {}
+    content["state_dict"] = content
+    torch.save(content, tmp_path / "loop.pth")
+    with pytest.raises(CheckpointError, match="holds no state dict"):
+        read_state_dict(tmp_path / "loop.pth")
+
+
 def _drop(key):
     return lambda state: state.pop(key)
 

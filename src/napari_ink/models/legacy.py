@@ -37,6 +37,9 @@ _ALLOWED = re.compile(
 #: Under which keys a training script keeps the state dict, and what wrappers of modules prefix.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "nn_state")
 
+#: How deep; a pickle may hold a dictionary that holds itself.
+_DEEPEST = 4
+
 _REMEDY = "save the state dict alone: torch.save(network.state_dict(), …)"
 
 _PUBLISHED_EXPERTS = dict(
@@ -80,13 +83,12 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path} is damaged or no file of weights ({type(error).__name__})", _REMEDY
         ) from error
-    while isinstance(content, dict):
-        inner = next(
-            (content[key] for key in _WRAPPERS if isinstance(content.get(key), dict)), None
-        )
-        if inner is None:
+    for _ in range(_DEEPEST):
+        if not isinstance(content, dict):
             break
-        content = inner
+        content = next(
+            (content[key] for key in _WRAPPERS if isinstance(content.get(key), dict)), content
+        )
     if (
         not isinstance(content, dict)
         or not content
