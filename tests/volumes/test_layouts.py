@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import pickle
+import struct
 import resource
 import subprocess
 import sys
@@ -128,6 +129,17 @@ def test_tiff_encodings_read_alike(tmp_path, options):
     fragment = open_fragment(tmp_path)
     assert_reads(fragment)
     assert_reads(pickle.loads(pickle.dumps(fragment)))
+
+
+def test_grey_layers_said_to_be_planes_of_colour_are_grey_all_the_same(tmp_path):
+    write_layers(tmp_path / "layers")
+    for path in (tmp_path / "layers").iterdir():
+        with tifffile.TiffFile(path) as file:
+            place = file.pages[0].tags["ResolutionUnit"].offset
+        data = bytearray(path.read_bytes())
+        struct.pack_into("<HHII", data, place, 284, 3, 1, 2)  # PlanarConfiguration: separate
+        path.write_bytes(data)
+    assert_reads(open_fragment(tmp_path))
 
 
 @settings(

@@ -82,7 +82,8 @@ class TiffImage:
         FragmentError
             When pixels are missing at the end of the file, or it is no kind of image used here.
         """
-        if page.dtype is None or page.imagedepth > 1 or page.planarconfig == 2 or not page.shape:
+        planar = page.planarconfig == 2 and page.samplesperpixel > 1
+        if page.dtype is None or page.imagedepth > 1 or planar or not page.shape:
             raise FragmentError(
                 f"{path} is no plain image of grey levels", "save it as 8-bit or 16-bit greyscale"
             )
