@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -28,6 +29,18 @@ def test_a_reader_that_leaves_early_is_no_traceback(data, arguments, code):
     assert "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) == (code == 2)
     assert done.returncode == code
+
+
+def test_names_and_signs_that_the_terminal_cannot_show_do_no_harm(data, tmp_path):
+    odd = tmp_path / os.fsdecode(b"\xff\xfe fragment")  # no UTF-8, as on old disks
+    shutil.copytree(data / "fragment", odd)
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    given = ["predict", odd, "--checkpoint", data / "c.safetensors", "--device", "cpu"]
+    for arguments in (["info", odd], [*given, "--out", f"{odd}.ink.zarr"]):
+        done = subprocess.run(
+            [*NAPARI_INK, *arguments], capture_output=True, text=True, env=environment
+        )
+        assert done.returncode == 0, done.stderr
 
 
 def test_int8_shows_only_our_own_progress_and_notes(data, tmp_path):

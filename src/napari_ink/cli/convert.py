@@ -8,9 +8,17 @@ import argparse
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``napari-ink convert``."""
     parser.add_argument("source", metavar="SRC", help="folder, TIFF, zarr, URL or train.h5#12")
-    parser.add_argument("destination", metavar="DST.zarr", help="must not exist")
-    parser.add_argument("--format", choices=("0.5", "0.4"), default="0.5", help="OME-Zarr version")
-    parser.add_argument("--voxel-size", type=float, metavar="UM", help="overrules what SRC says")
+    parser.add_argument(
+        "destination",
+        metavar="DST.zarr",
+        help="to write; if the conversion was stopped, the same command goes on",
+    )
+    parser.add_argument(
+        "--format", choices=("0.5", "0.4"), default="0.5", help="OME-Zarr version (default 0.5)"
+    )
+    parser.add_argument(
+        "--voxel-size", type=float, metavar="UM", help="in µm; overrules what SRC records"
+    )
     parser.add_argument(
         "--dtype", choices=("uint8", "uint16", "float32"), help="scale the grey levels to this"
     )

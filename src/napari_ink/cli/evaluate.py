@@ -8,7 +8,12 @@ import argparse
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``napari-ink evaluate``."""
     parser.add_argument("prediction", metavar="PRED", help="NAME.ink.zarr")
-    parser.add_argument("--labels", metavar="L", required=True, help="ink label: PNG, TIFF or zarr")
+    parser.add_argument(
+        "--labels",
+        metavar="L",
+        required=True,
+        help="ink label of the fragment's size: PNG, TIFF or zarr",
+    )
     parser.add_argument("--mask", metavar="M", help="score only here, inside the papyrus")
     parser.add_argument(
         "--supervision", metavar="S", help="score only where the label is to be believed"

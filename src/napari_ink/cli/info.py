@@ -9,7 +9,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``napari-ink info``."""
     parser.add_argument("path", metavar="PATH", help="folder, TIFF, zarr, URL or train.h5#12")
     parser.add_argument(
-        "--checkpoint", metavar="C", help="time estimate for this network, and what to doubt"
+        "--checkpoint",
+        metavar="C",
+        help="NAME.safetensors: estimate the time for this network, and say what to doubt",
+    )
+    parser.add_argument(
+        "--voxel-size", type=float, metavar="UM", help="in µm; overrules what the fragment records"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -21,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     from napari_ink.volumes.describe import describe
     from napari_ink.volumes.layouts import open_fragment
 
-    fragment = open_fragment(args.path)
+    fragment = open_fragment(args.path, voxel_size=args.voxel_size)
     facts = describe(fragment)
     if args.checkpoint is not None:
         facts["prediction"] = _with_checkpoint(fragment, args.checkpoint, facts["mask_area_px"])

@@ -15,7 +15,7 @@ def whole_range(text: str, option: str) -> tuple[int, int]:
     """
     pair = _range(text)
     if pair is None:
-        raise SettingsError(f"{option} {text!r}", "write it as a:b, whole numbers, 0 ≤ a < b")
+        raise SettingsError(f"{option} {text!r}", "write it as a:b, whole numbers, a < b")
     return pair
 
 

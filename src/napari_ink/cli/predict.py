@@ -7,35 +7,78 @@ import argparse
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``napari-ink predict``."""
-    parser.add_argument("fragment", metavar="FRAGMENT", help="path or URL of any layout")
-    parser.add_argument("--checkpoint", metavar="C", required=True, help="NAME.safetensors")
-    parser.add_argument("--out", metavar="O", required=True, help="result: NAME.ink.zarr")
-    parser.add_argument("--region", metavar="y0:y1,x0:x1", help="predict only these pixels")
-    parser.add_argument("--layers", metavar="a:b", help="layers, half-open, as the files count")
+    parser.add_argument(
+        "fragment", metavar="FRAGMENT", help="folder, TIFF, zarr, URL or train.h5#12"
+    )
+    parser.add_argument(
+        "--checkpoint", metavar="C", required=True, help="trained network: NAME.safetensors"
+    )
+    parser.add_argument(
+        "--out",
+        metavar="O",
+        required=True,
+        help="result: NAME.ink.zarr; goes on there if it exists",
+    )
+    parser.add_argument(
+        "--region", metavar="y0:y1,x0:x1", help="predict only these rows and columns"
+    )
+    parser.add_argument(
+        "--layers",
+        metavar="a:b",
+        help="layers from a up to b, b left out, numbered as stored (default: those that the "
+        "checkpoint was trained on)",
+    )
     parser.add_argument(
         "--reverse",
         action="store_true",
         help="read the layers against the way the checkpoint was trained",
     )
-    parser.add_argument("--task", metavar="T", help="task of the checkpoint; default its first")
-    parser.add_argument("--tile", metavar="N", type=int, help="side of a tile, px, halo included")
+    parser.add_argument("--task", metavar="T", help="task of the checkpoint (default: its first)")
     parser.add_argument(
-        "--overlap", metavar="F", type=float, help="blend tiles that overlap by this fraction"
+        "--tile",
+        metavar="N",
+        type=int,
+        help="side of a tile in px, halo included (default: what network and memory allow)",
     )
-    parser.add_argument("--batch", metavar="N", type=int, help="tiles at once")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
-    parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"))
+    parser.add_argument(
+        "--overlap",
+        metavar="F",
+        type=float,
+        help="blend tiles that overlap by this fraction (default: by the halo, which is cut off)",
+    )
+    parser.add_argument(
+        "--batch", metavar="N", type=int, help="tiles at once (default: from memory)"
+    )
+    parser.add_argument(
+        "--device",
+        default="auto",
+        choices=("auto", "cpu", "cuda", "mps"),
+        help="auto (the default) takes a GPU if there is one, and says if there is none",
+    )
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        choices=("auto", "fp32", "bf16", "fp16"),
+        help="auto (the default) is what suits the device",
+    )
     parser.add_argument(
         "--runtime",
         default="torch",
         choices=("torch", "openvino", "openvino-int8"),
-        help="int8 is faster on CPUs and changes the map a little: it says how much",
+        help="openvino is faster on CPUs, openvino-int8 much faster, and changes the map a "
+        "little: it says how much (default torch)",
     )
-    parser.add_argument("--focus", metavar="y,x", help="begin around this pixel")
     parser.add_argument(
-        "--voxel-size", metavar="µm", type=float, help="of the fragment, where it is not recorded"
+        "--focus", metavar="y,x", help="begin around this pixel; the result is the same"
     )
-    parser.add_argument("--json", action="store_true", help="print a summary as JSON")
+    parser.add_argument(
+        "--voxel-size", metavar="UM", type=float, help="in µm; overrules what the fragment records"
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print a summary as JSON; progress and notes go to stderr",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

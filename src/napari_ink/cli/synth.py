@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=8,
         help="significant bits of the grey levels; 6 make smaller files (default 8)",
     )
-    parser.add_argument("--reversed", action="store_true", help="written side last")
+    parser.add_argument(
+        "--reversed", action="store_true", help="store the layers from last to first"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
