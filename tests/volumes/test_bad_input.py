@@ -2,6 +2,7 @@
 
 import errno
 import http.server
+import json
 import os
 import shutil
 import socket
@@ -367,6 +368,22 @@ def closed_port(root):
     return "http://127.0.0.1:9/scan.zarr"
 
 
+def zarr_with_chunks_of_no_size(root):
+    zarr.create_array(root / "scan.zarr", data=RAW, zarr_format=2)
+    path = root / "scan.zarr" / ".zarray"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"chunks": [4, 0, 4]}))
+    return root / "scan.zarr"
+
+
+def mask_of_no_colour_type(root):
+    layers(root)
+    Image.fromarray(RAW[0]).save(root / "mask.png")
+    data = bytearray((root / "mask.png").read_bytes())
+    data[25] = 9
+    (root / "mask.png").write_bytes(data)
+    return root
+
+
 def unknown_host(root):
     return "https://nowhere.invalid/scan.zarr"
 
@@ -420,6 +437,8 @@ CASES = {
     zarr_of_complex_numbers: "complex64",
     zarr_without_metadata: "scan.zarr holds no zarr",
     zarr_with_damaged_metadata: "scan.zarr is not a readable zarr",
+    zarr_with_chunks_of_no_size: "scan.zarr has chunks of no size",
+    mask_of_no_colour_type: "mask.png is not a readable PNG",
     damaged_chunk_2: "scan.zarr/0.0.1 is corrupt",
     damaged_chunk_3: "scan.zarr/c/0/0/1 is corrupt",
     damaged_strip: "01.tif: strip or tile 2 cannot be decoded",
@@ -452,6 +471,33 @@ def test_bad_input_is_one_line_exit_two_and_nothing_written(tmp_path, capsys, ma
     before = sorted(tmp_path.rglob("*"))
     assert_refused([command, source, *destination], CASES[make], capsys)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"ome": None},
+        {"ome": {"multiscales": 3}},
+        {"ome": {"multiscales": [{"datasets": []}]}},
+        {
+            "ome": {
+                "multiscales": [
+                    {"datasets": [{"path": "0", "coordinateTransformations": {"a": 1}}]}
+                ]
+            }
+        },
+        {"napari-ink": "x"},
+        {"napari-ink": {"side_cars": ["mask"]}},
+        {"napari-ink": {"first_layer": "x"}},
+    ],
+    ids=str,
+)
+def test_attributes_of_another_shape_are_one_error_that_names_the_zarr(tmp_path, attributes):
+    group = zarr.create_group(tmp_path / "scan.zarr")
+    group.create_array("0", data=RAW)
+    group.attrs.update(attributes)
+    with pytest.raises(FragmentError, match=r"scan\.zarr has metadata that cannot be used"):
+        open_fragment(tmp_path / "scan.zarr")
 
 
 @pytest.mark.parametrize("make", [damaged_chunk_2, damaged_chunk_3, damaged_strip], ids=str)

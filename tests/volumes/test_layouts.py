@@ -4,8 +4,8 @@ import http.server
 import json
 import os
 import pickle
-import struct
 import resource
+import struct
 import subprocess
 import sys
 import threading
@@ -284,7 +284,18 @@ PHYSICAL = {"axes": "ZYX", "PhysicalSizeX": 3.24, "PhysicalSizeY": 3.24, "Physic
         ({"resolution": (72, 72), "resolutionunit": "INCH"}, None),
         ({"resolution": (600, 600), "resolutionunit": "INCH"}, None),
         ({"imagej": True, "resolution": (0.5, 0.25), "metadata": MICRONS}, (8, 4, 2)),
+        (
+            {"imagej": True, "resolution": (0.5, 0.5), "metadata": MICRONS | {"spacing": -1}},
+            (2,) * 3,
+        ),
+        (
+            {"imagej": True, "resolution": (0.5, 0.5), "metadata": MICRONS | {"spacing": "?"}},
+            (2,) * 3,
+        ),
         ({"ome": True, "metadata": PHYSICAL}, (5, 3.24, 3.24)),
+        ({"ome": True, "metadata": PHYSICAL | {"PhysicalSizeZ": -1}}, (3.24,) * 3),
+        ({"ome": True, "metadata": PHYSICAL | {"PhysicalSizeX": 0}}, None),
+        ({"ome": True, "metadata": PHYSICAL | {"PhysicalSizeX": "unknown"}}, None),
         ({}, None),
     ],
 )

@@ -91,6 +91,8 @@ class ImageFile:
         if b"IEND" not in file.read():
             raise truncated(path, stamp[0], None)
         width, height, bits, kind = struct.unpack(">IIBB", header[:10])
+        if not png.exists(bits, kind):
+            raise FragmentError(f"{path} is not a readable PNG", "copy or download it again")
         return cls(
             path,
             (height, width),

@@ -15,7 +15,13 @@ import numpy as np
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
+_BITS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _STRIP = 1 << 24  # bytes
+
+
+def exists(bits: int, kind: int) -> bool:
+    """Whether the format has such samples, by their bits and colour type."""
+    return bits in _BITS.get(kind, ())
 
 
 def strips(path: str, header: bytes, tables: bytes) -> Iterator[tuple[int, np.ndarray]]:

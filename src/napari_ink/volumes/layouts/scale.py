@@ -82,7 +82,7 @@ def _of_ome_xml(file: tifffile.TiffFile) -> Scale | None:
         size = re.search(rf'PhysicalSize{axis}="([^"]+)"', text or "")
         unit = re.search(rf'PhysicalSize{axis}Unit="([^"]+)"', text or "")
         factor = MICROMETRES.get(unit[1] if unit else "µm")
-        sizes.append(float(size[1]) * factor if size and factor else None)
+        sizes.append(_length(size[1], factor) if size and factor else None)
     z, y, x = sizes
     return None if y is None or x is None else (z or y, y, x)
 
@@ -100,5 +100,13 @@ def _of_resolution(file: tifffile.TiffFile) -> Scale | None:
     y, x = factor * down[1] / down[0], factor * across[1] / across[0]
     if not imagej and max(y, x) > _LARGEST:
         return None
-    spacing = float(imagej.get("spacing") or 0)
-    return (spacing * factor or y, y, x)
+    return (_length(imagej.get("spacing"), factor) or y, y, x)
+
+
+def _length(value, factor: float) -> float | None:
+    """A length in µm; ``None`` for what is none: microscopes write −1, 0 and NaN for unknown."""
+    try:
+        length = float(value) * factor
+    except (TypeError, ValueError):
+        return None
+    return length if 0 < length < float("inf") else None

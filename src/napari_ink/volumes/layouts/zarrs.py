@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import posixpath
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import zarr
 from fsspec.core import url_to_fs
@@ -48,7 +50,8 @@ def open_local(path: str, voxel_size) -> Fragment:
     def beside(shape: tuple[int, int, int]) -> dict[str, BasePlane]:
         return side_cars([folder], stems, shape)
 
-    return _fragment(node, path, stems[0], scale.read_meta(path), voxel_size, beside)
+    with _interpreting(path):
+        return _fragment(node, path, stems[0], scale.read_meta(path), voxel_size, beside)
 
 
 def open_remote(url: str, voxel_size) -> Fragment:
@@ -64,7 +67,9 @@ def open_remote(url: str, voxel_size) -> Fragment:
     options = _options(url)
     version = _probe(url, options)
     store = FsspecStore.from_url(url, storage_options=options, read_only=True)
-    return _fragment(_open(store, url, version), url, stem, {}, voxel_size, lambda shape: {})
+    node = _open(store, url, version)
+    with _interpreting(url):
+        return _fragment(node, url, stem, {}, voxel_size, lambda shape: {})
 
 
 def open_zarr_plane(path: str, depth: int) -> BasePlane:
@@ -75,8 +80,10 @@ def open_zarr_plane(path: str, depth: int) -> BasePlane:
     FragmentError
         When it is no zarr, or has another number of slices.
     """
-    array, where = _finest(_open(path, path), path)
-    return _plane(array, where, depth)
+    node = _open(path, path)
+    with _interpreting(path):
+        array, where = _finest(node, path)
+        return _plane(array, where, depth)
 
 
 def _options(url: str) -> dict:
@@ -124,6 +131,17 @@ def _open(
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FragmentError(
             f"{where} is not a readable zarr ({text})", "copy or download its metadata again"
+        ) from error
+
+
+@contextmanager
+def _interpreting(where: str) -> Iterator[None]:
+    """Say once that attributes, which anybody may have written, are not what they should be."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, IndexError, ValueError) as error:
+        raise FragmentError(
+            f"{where} has metadata that cannot be used ({error!r})", "give the array in it"
         ) from error
 
 
@@ -203,21 +221,14 @@ def _finest(node, where: str) -> tuple[zarr.Array, str]:
 
 def _pyramid(node: zarr.Group, where: str) -> tuple[list[ZarrVolume], scale.Scale | None]:
     group, image, where = _image(node, where)
-    try:
-        keys = [dataset["path"] for dataset in image["datasets"]]
-        arrays = [_child(group, key, where) for key in keys]
-        axes = [
-            axis if isinstance(axis, dict) else {"name": axis} for axis in image.get("axes", [])
-        ]
-        names = [axis["name"] for axis in axes] or _axes_of(arrays[0])
-        levels = [
-            _volume(array, f"{where}/{key}", names) for array, key in zip(arrays, keys, strict=True)
-        ]
-        return levels, _scale(image, axes, levels[0].kept)
-    except (KeyError, TypeError, IndexError, ValueError) as error:
-        raise FragmentError(
-            f"{where} has OME metadata that cannot be used ({error!r})", "give the array in it"
-        ) from error
+    keys = [dataset["path"] for dataset in image["datasets"]]
+    arrays = [_child(group, key, where) for key in keys]
+    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in image.get("axes", [])]
+    names = [axis["name"] for axis in axes] or _axes_of(arrays[0])
+    levels = [
+        _volume(array, f"{where}/{key}", names) for array, key in zip(arrays, keys, strict=True)
+    ]
+    return levels, _scale(image, axes, levels[0].kept)
 
 
 def _scale(image: dict, axes: list[dict], kept: tuple[int, ...]) -> scale.Scale | None:
@@ -258,6 +269,7 @@ def _volume(array, where: str, names: list[str]) -> ZarrVolume:
             f"{where} has the shape {shape}, which is not three-dimensional",
             "give layers, rows and columns (z, y, x), with one channel and one time at most",
         )
+    _check_chunks(array, where)
     return ZarrVolume(array, where, kept)
 
 
@@ -274,4 +286,10 @@ def _plane(array: zarr.Array, where: str, depth: int) -> BasePlane:
         raise FragmentError(f"{where} has {len(kept)} axes", "give one plane (y, x)")
     if array.dtype.kind not in "buif":
         raise FragmentError(f"{where} holds {array.dtype} values", "save it as uint8")
+    _check_chunks(array, where)
     return ZarrPlane(array, where, kept)
+
+
+def _check_chunks(array: zarr.Array, where: str) -> None:
+    if 0 in array.chunks:
+        raise FragmentError(f"{where} has chunks of no size", "copy or download it again")
