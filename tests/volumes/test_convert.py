@@ -19,7 +19,7 @@ from PIL import Image
 
 from napari_ink import open_fragment
 from napari_ink.cli import main
-from napari_ink.errors import SettingsError
+from napari_ink.errors import FragmentError, SettingsError
 from napari_ink.volumes import convert as conversion
 from napari_ink.volumes import pyramid
 from napari_ink.volumes.convert import convert
@@ -269,6 +269,17 @@ def test_dtype_scales_full_range_to_full_range(tmp_path, before, after, expected
     np.testing.assert_array_equal(converted.read(), expected(raw))
     assert converted.dtype == after
     assert converted.voxel_size == (2.4,) * 3
+
+
+@pytest.mark.parametrize("odd", [np.nan, -0.1, 1.1])
+def test_values_without_a_place_in_the_new_type_are_refused(tmp_path, odd):
+    raw = np.full((3, 40, 40), 0.5, np.float32)
+    raw[1, 3, 5] = odd
+    zarr.save_array(tmp_path / "scan.zarr", raw)
+    conversion = convert(open_fragment(tmp_path / "scan.zarr"), tmp_path / "o.zarr", dtype="uint8")
+    with pytest.raises(FragmentError, match="outside 0 … 1"):
+        list(conversion)
+    assert [path.name for path in tmp_path.iterdir()] == ["scan.zarr"]
 
 
 def test_fragment_without_voxel_size_stays_so(tmp_path):

@@ -86,7 +86,9 @@ class _Job:
         if version not in ("0.4", "0.5"):
             raise SettingsError(f"OME-Zarr {version} is not written", "choose 0.5 or 0.4")
         if dtype.name not in ("uint8", "uint16", "float32"):
-            raise SettingsError(f"dtype {dtype.name} is not written", "choose uint8 or uint16")
+            raise SettingsError(
+                f"dtype {dtype.name} is not written", "choose uint8, uint16 or float32"
+            )
         if destination.suffix != ".zarr" or destination.name.endswith(".ink.zarr"):
             raise SettingsError(f"{destination.name} is no name for it", "call it NAME.zarr")
         self.fragment, self.destination, self.dtype = fragment, destination, dtype
@@ -282,7 +284,7 @@ class _Job:
         values = window.astype(np.float32) / np.float32(full_scale(window.dtype))
         if self.dtype.kind == "f":
             return values
-        if values.min() < 0 or values.max() > 1:
+        if not (values.min() >= 0 and values.max() <= 1):  # NaN is neither
             raise FragmentError(
                 f"{self.fragment.path} has values outside 0 … 1", f"keep {window.dtype}"
             )
