@@ -6,7 +6,7 @@ tests hold them and ``real`` scans can be measured the same way. Lengths are µm
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.ndimage import (
@@ -132,13 +132,11 @@ def layer_auc(
     ndarray
         (layer, sigma).
     """
-    result = np.empty((len(volume), len(sigmas)))
-    for z, layer in enumerate(volume):
-        layer = layer.astype(np.float32)
-        for i, sigma in enumerate(sigmas):
-            smooth = gaussian_filter(layer, sigma, truncate=3) if sigma else layer
-            result[z, i] = auc(smooth[mask], ink[mask])
-    return result
+
+    def smooth(layer: np.ndarray, sigma: float) -> np.ndarray:
+        return gaussian_filter(layer, sigma, truncate=3) if sigma else layer
+
+    return _each_layer(volume, ink, mask, smooth, sigmas)
 
 
 def local_variance_auc(
@@ -147,13 +145,11 @@ def local_variance_auc(
     mask: np.ndarray,
     windows: Sequence[int] = (3, 5, 9, 15, 21, 31),
 ) -> np.ndarray:
-    """AUC of the variance in a square window in every single layer, (layer, window)."""
-    result = np.empty((len(volume), len(windows)))
-    for z, layer in enumerate(volume):
-        layer = layer.astype(np.float32)
-        for i, window in enumerate(windows):
-            result[z, i] = auc(_local(layer, window)[1][mask], ink[mask])
-    return result
+    """AUC of the deviation in a square window in every single layer, (layer, window).
+
+    Deviation and variance rank pixels alike.
+    """
+    return _each_layer(volume, ink, mask, lambda layer, window: _local(layer, window)[1], windows)
 
 
 def profile_auc(volume: np.ndarray, ink: np.ndarray, mask: np.ndarray) -> float:
@@ -169,6 +165,15 @@ def profile_auc(volume: np.ndarray, ink: np.ndarray, mask: np.ndarray) -> float:
         curvature = (features * (p * (1 - p))[:, None]).T @ features
         weights += np.linalg.solve(curvature + 1e-3 * np.eye(len(weights)), slope)
     return auc(features @ weights.astype(np.float32), truth)
+
+
+def _each_layer(volume, ink, mask, score: Callable, settings: Sequence) -> np.ndarray:
+    """AUC of ``score(layer, setting)`` in every layer at every setting, (layer, setting)."""
+    result = np.empty((len(volume), len(settings)))
+    for z, layer in enumerate(volume):
+        layer = layer.astype(np.float32)
+        result[z] = [auc(score(layer, setting)[mask], ink[mask]) for setting in settings]
+    return result
 
 
 def _local(layer: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
