@@ -276,9 +276,9 @@ def receptive_radius(levels: int, decoder: str, collapse: str, activation: str) 
     """Pixels, along y or x, beyond which nothing reaches an output pixel.
 
     Exact where every layer looks as far as it can; an output pixel may lie anywhere in its cell
-    of ``2**levels``.
+    of ``2**levels``. Up to a cell too wide for the collapses that compute a vector.
     """
-    convs = 4 if decoder == "3d" else 2  # radius of two 5³ or two 3² convolutions
+    convs = 4 if decoder == "3d" else 2  # radius of two 5³ or two 3² kernels
     radius = 2**levels - 1 + (2 if decoder == "3d" else 1)
     radius += sum((4 + convs) * 2**level for level in range(levels)) + 4 * 2**levels
     if activation == "frelu":
