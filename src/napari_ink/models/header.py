@@ -62,12 +62,7 @@ def read_header(path: str | os.PathLike) -> Header:
         raise CheckpointError(
             f"cannot read {path} ({error.strerror or error})", "check the path and its permissions"
         ) from error
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is damaged or no .safetensors file", _AGAIN) from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} is no .safetensors file", _AGAIN)
+    content = json_object(text, f"{path} is damaged or no .safetensors file", _AGAIN)
     metadata = content.pop("__metadata__", None) or {}
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise CheckpointError(f"{path} is damaged: its metadata is not text", _AGAIN)
@@ -78,6 +73,23 @@ def read_header(path: str | os.PathLike) -> Header:
     if end > size - 8 - length:
         raise CheckpointError(f"{path} is truncated: {size} bytes of {end + 8 + length}", _AGAIN)
     return Header(tensors, metadata)
+
+
+def json_object(text: str | bytes, problem: str, remedy: str) -> dict:
+    """The JSON object in a text that anybody may have written.
+
+    Raises
+    ------
+    CheckpointError
+        Of this problem and remedy, when there is none.
+    """
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(problem, remedy) from error
+    if not isinstance(content, dict):
+        raise CheckpointError(problem, remedy)
+    return content
 
 
 def _entry(path: Path, name: str, entry) -> tuple[TensorEntry, int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_ink.errors import CheckpointError, SettingsError
+from napari_ink.models.header import json_object
 from napari_ink.volumes.intensity import Recipe
 
 if TYPE_CHECKING:
@@ -120,12 +121,7 @@ class CheckpointInfo:
         CheckpointError
             Naming the file and the field.
         """
-        try:
-            content = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise CheckpointError(f"the metadata of {path} is no JSON", REMEDY) from error
-        if not isinstance(content, dict):
-            raise CheckpointError(f"the metadata of {path} is no JSON object", REMEDY)
+        content = json_object(text, f"the metadata of {path} is no JSON object", REMEDY)
         version = content.get("format_version")
         if type(version) is not int or version != FORMAT_VERSION:
             raise CheckpointError(
