@@ -20,10 +20,10 @@ COMBINATIONS = [
 ]
 
 
-def trained(**arguments):
+def trained(width=3, levels=2, depth=8, **arguments):
     """A small network whose batch norms have seen something."""
     torch.manual_seed(0)
-    network = RepMode(3, 2, 8, ("a", "b"), dropout=0.1, gate_noise=0.1, **arguments)
+    network = RepMode(width, levels, depth, ("a", "b"), dropout=0.1, gate_noise=0.1, **arguments)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
             for values, low, high in (
@@ -55,6 +55,21 @@ def test_folded_equals_unfolded(decoder, collapse, activation):
     assert relative(*maps) > 1e-4
     kinds = MoDEConv3d, nn.BatchNorm2d, nn.BatchNorm3d, nn.Dropout3d
     assert not any(isinstance(module, kinds) for module in folded.modules())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("width", "levels", "depth"), [(2, 1, 2), (8, 1, 6), (2, 3, 8), (4, 2, 12), (2, 3, 24)]
+)
+@pytest.mark.parametrize(("decoder", "collapse"), sorted({pair[:2] for pair in COMBINATIONS}))
+def test_folding_holds_at_any_width_and_number_of_levels_and_at_odd_depths(
+    decoder, collapse, width, levels, depth
+):
+    network = trained(width, levels, depth, decoder=decoder, collapse=collapse, activation="frelu")
+    volume = torch.randn(2, 1, depth, 2 * 2**levels, 3 * 2**levels)
+    truth = network(volume, torch.ones(2, dtype=torch.int64))
+    assert truth.std() > 1e-4
+    assert relative(network.fold(1)(volume), truth) < 1e-5
 
 
 def test_folding_leaves_the_network_as_it_was_and_shares_no_memory():
