@@ -24,6 +24,9 @@ class InkError(Exception):
         self.remedy = remedy
         super().__init__(f"{problem}: {remedy}")
 
+    def __reduce__(self):
+        return type(self), (self.problem, self.remedy)  # so that a worker process can raise one
+
 
 class FragmentError(InkError):
     """A volume, mask or label on disk that cannot be used as it is."""

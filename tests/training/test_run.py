@@ -216,6 +216,7 @@ def write_bare(folder, value):
         ({"recipe": {"kind": "zscore", "window": 32}}, "agree"),
         ({"window": 4, "recipe": {"kind": "zscore", "window": 4}}, "halo cannot be measured"),
         ({"synthetic": {"validation_seed": 1001}}, "among those learned from"),
+        ({"synthetic": {"height": 4}}, "too small"),  # found out by another process
         ({"fragments": ["nowhere"], "synthetic": {"fragments": 0}}, "nowhere"),
     ],
 )
