@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -154,6 +155,24 @@ class RunConfig:
     learning: LearningConfig = field(default_factory=LearningConfig)
 
 
+#: The smallest and the largest value of a number that has such; both included.
+_BOUNDS = {
+    "seed": (0, 2**32 - 1),
+    "threads": (0, 4096),
+    "data.window": (1, 2**16),
+    "data.edges": (0, 1),
+    "data.jitter": (0, 1),
+    "learning.steps": (1, 2**31),
+    "learning.batch": (1, 2**16),
+    "learning.learning_rate": (1e-12, 1e3),
+    "learning.weight_decay": (0, 1e3),
+    "learning.warm_up": (0, 1),
+    "learning.clip": (1e-12, 1e12),
+    "learning.averaging": (0, 0.999999),
+    "learning.validate_every": (1, 2**31),
+}
+
+
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     """A run's settings from a YAML file and ``--key value`` pairs.
 
@@ -189,7 +208,16 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         message = " ".join(str(error).split())
         raise SettingsError(f"{path}: {message}", "see training/config.py") from error
     parsed.pop("config")
-    return RunConfig(**vars(parser.instantiate_classes(parsed)))
+    config = RunConfig(**vars(parser.instantiate_classes(parsed)))
+    for key, (least, most) in _BOUNDS.items():
+        value = reduce(getattr, key.split("."), config)
+        if not least <= value <= most:
+            raise SettingsError(
+                f"{path}: {key} is {value}", f"choose a number from {least:g} to {most:g}"
+            )
+    if not config.data.synthetic.strengths:
+        raise SettingsError(f"{path}: data.synthetic.strengths is empty", "give one or more")
+    return config
 
 
 def _keys(cls: type, prefix: str = "") -> Iterator[str]:

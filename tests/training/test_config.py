@@ -64,6 +64,24 @@ def test_wrong_types_and_broken_files_give_one_line(tmp_path, text):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("learning.steps", "0"),
+        ("learning.batch", "0"),
+        ("learning.averaging", "1.0"),
+        ("learning.learning_rate", "nan"),
+        ("data.edges", "1.5"),
+        ("data.synthetic.strengths", "[]"),
+        ("threads", "-1"),
+        ("seed", "-1"),
+    ],
+)
+def test_number_that_makes_no_run_is_refused_by_its_key(tmp_path, key, value):
+    with pytest.raises(SettingsError, match=key):
+        load_config(write(tmp_path, "name: a\n"), [f"--{key}={value}"])
+
+
 def test_missing_file_gives_one_line(tmp_path):
     with pytest.raises(SettingsError, match=r"none\.yaml"):
         load_config(tmp_path / "none.yaml")
