@@ -25,8 +25,7 @@ from pathlib import Path
 LAYERS = 65
 SIDES = {"small": 5_600, "large": 20_000}  # px: 2.0 and 26 GB of 8 bits
 PLACES = 5  # along each axis
-PATCH = 100  # px of papyrus at each place
-BLOCK = 224  # px: tiles of 256 less the halo; each place lies in one
+PATCH = 224  # px of papyrus at each place: tiles of 256 less the halo, each filled
 LIMIT = 3e9
 TOLERANCE = 0.10
 
@@ -45,7 +44,7 @@ def make_fragment(folder: Path, side: int) -> None:
     mask = np.zeros((side, side), np.uint8)
     for y in range(PLACES):
         for x in range(PLACES):
-            top, left = (int((i + 0.5) * side / PLACES) // BLOCK * BLOCK + 50 for i in (y, x))
+            top, left = (int((i + 0.5) * side / PLACES) // PATCH * PATCH for i in (y, x))
             mask[top : top + PATCH, left : left + PATCH] = 255
     Image.MAX_IMAGE_PIXELS = None
     Image.fromarray(mask).save(folder / "mask.png", compress_level=1)
