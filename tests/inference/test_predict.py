@@ -194,6 +194,15 @@ def test_a_window_recipe_fixes_the_tile_and_sees_no_padding():
         run(fragment, network, tile=64)
 
 
+def test_a_window_no_wider_than_its_halo_is_refused_with_a_remedy_that_helps():
+    network = SmallNetwork(recipe={"kind": "zscore", "window": 16})
+    network.halo = 8
+    fragment = noise_fragment((4, 40, 70))
+    with pytest.raises(SettingsError, match=r"overlap of \.5"):
+        run(fragment, network)
+    assert np.isfinite(run(fragment, network, overlap=0.5)).any()
+
+
 def test_closing_stops_the_reading_thread():
     generator = predict(noise_fragment((4, 600, 600)), SmallNetwork(), PredictionSettings(tile=32))
     next(generator)

@@ -202,6 +202,8 @@ def test_without_flags_the_facts_are_those_of_the_paper(tmp_path):
         (("--voxel-size", "0"), "positive"),
         (("--window", "-4"), "positive"),
         (("--halo", "5"), "multiple of 4"),
+        (("--window", "8"), "--window 12"),
+        (("--window", "32", "--halo", "16"), "--window 36"),
         (("--recipe", "magic"), "magic"),
         (("--recipe", "{"), "JSON"),
     ],

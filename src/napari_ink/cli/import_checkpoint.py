@@ -53,6 +53,12 @@ def run(args: argparse.Namespace) -> None:
     halo = -(-args.window // 4 // step) * step if args.halo is None else args.halo
     if halo < 0 or halo % step:
         raise SettingsError(f"--halo {halo}", f"give a multiple of {step} px")
+    if recipe.get("window", 2 * halo + step) < 2 * halo + step:
+        raise SettingsError(
+            f"windows of {recipe['window']} px, each normalised by itself, hold nothing but the "
+            f"halo of {halo} px",
+            f"give --window {2 * halo + step} or more, or --halo 0",
+        )
     threshold = {} if args.threshold is None else dict.fromkeys(model.tasks, args.threshold)
     info = CheckpointInfo.of(
         model,

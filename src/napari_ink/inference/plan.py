@@ -168,7 +168,12 @@ def plan_prediction(
         )
     except ValueError as error:
         smallest = 2 * round_up(model.halo, model.multiple_of) + model.multiple_of
-        raise SettingsError(str(error), f"choose a tile of {smallest} px or more") from None
+        remedy = (
+            f"choose a tile of {smallest} px or more"
+            if normaliser.window is None
+            else "the checkpoint fixes the tile: blend tiles instead, with an overlap of .5"
+        )
+        raise SettingsError(str(error), remedy) from None
     blocks, mask_hash = _papyrus_blocks(fragment.mask, grid, region)
     if not blocks:
         raise SettingsError(
