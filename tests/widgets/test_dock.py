@@ -220,6 +220,19 @@ def test_opening_the_dock_imports_no_torch(make_napari_viewer_proxy, tmp_path):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_a_script_that_ends_while_the_dock_still_loads_ends_well(tmp_path):
+    import subprocess
+    import sys
+
+    code = (
+        "from qtpy.QtWidgets import QApplication; app = QApplication([]);"
+        "from napari_ink.widgets import warm_up;"
+        "import time; warm_up.import_torch = lambda: time.sleep(0.5);"
+        "warm_up.warm_up(print)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_closing_the_dock_gives_the_grid_back_and_forgets_the_viewer(dock, viewer, qtbot):
     dock.run.predict.click()
     qtbot.waitUntil(lambda: not dock.model.running, timeout=60_000)

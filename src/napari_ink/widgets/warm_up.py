@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import importlib.util
 import os
@@ -9,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from superqt.utils import create_worker
+from superqt.utils import WorkerBase, create_worker
 
 
 def keep_triton_out() -> None:
@@ -70,4 +71,7 @@ def import_torch() -> tuple[str, ...]:
 
 def warm_up(on_devices: Callable[[tuple[str, ...]], None]) -> None:
     """Start the import; ``on_devices`` is called in the main thread."""
+    # napari waits for workers when its event loop ends. A script without one ends under them, and
+    # a worker that reports to what Qt has deleted aborts the process.
+    atexit.register(WorkerBase.await_workers)
     create_worker(import_torch, _connect={"returned": on_devices}, _ignore_errors=True)
