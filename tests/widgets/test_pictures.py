@@ -40,9 +40,7 @@ def test_sample_is_predicted_as_headless_and_the_pictures_are_true(pictures):
     region = Box(192, 320, 256, 512)  # a region is the same part of the whole
     fragment = open_fragment(sample_path("fragment"))
     model = load_checkpoint(sample_path("repmode-sample.safetensors"))
-    # in the tiles of the dock: another tile sees another halo
-    settings = PredictionSettings(region=region, interactive=True)
-    for tile in predict(fragment, model, settings):
+    for tile in predict(fragment, model, PredictionSettings(region=region)):
         shown = np.asarray(ink.data)[tile.box.slices]
         known = np.isfinite(tile.probability)
         assert known.any()

@@ -9,9 +9,9 @@ from napari_ink.inference.tiles import make_grid, round_up
 #: own copies of the maps (about as much again on the CPU), the viewer, and other programs.
 _MEMORY_SHARE = {"cuda": 0.6, "mps": 0.4, "cpu": 0.3}
 _MOST_BYTES = {"cuda": 32 << 30, "mps": 4 << 30, "cpu": 3 << 29}
-#: Where somebody watches, a block should take two cores a third of a second, that the first ink is
+#: Where somebody watches, a block should take two cores half a second or so, that the first ink is
 #: soon seen; but a tile that is more than half halo wastes more than that is worth.
-_BLOCK_MACS = 25e9
+_BLOCK_MACS = 50e9
 _LEAST_USE = 0.5
 _LARGEST_TILE = 512
 _LARGEST_BATCH = 8
