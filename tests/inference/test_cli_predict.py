@@ -1,7 +1,6 @@
 """``napari-ink predict`` from files to a store."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -148,14 +147,28 @@ def test_what_does_not_fit_is_one_line_exit_2_and_nothing_written(
     assert not list(tmp_path.iterdir())
 
 
+#: The command, waiting after its first block until it is interrupted.
+WAITING = """
+import sys, time
+from napari_ink.cli import main
+from napari_ink.inference.store import PredictionStore
+
+write = PredictionStore.write
+
+def write_and_wait(*args, **records):
+    write(*args, **records)
+    time.sleep(100)
+
+PredictionStore.write = write_and_wait
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 def test_ctrl_c_exits_130_says_how_to_go_on_and_the_same_command_does(files, tmp_path):
     out = tmp_path / "a.ink.zarr"
     arguments = command(files, out, "--tile", "48", "--overlap", ".8")
     child = subprocess.Popen(
-        [sys.executable, "-m", "napari_ink", *arguments],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        [sys.executable, "-c", WAITING, *arguments], stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
