@@ -41,8 +41,8 @@ class Convolutions:
             self._layers[key] = run, count + 1
 
     def network_seconds(self) -> float:
-        """Seconds of the network, run once."""
-        return self._network()
+        """Seconds of the network, the better of two calls."""
+        return min(self._network(), self._network())
 
     def seconds(self) -> float:
         """Seconds of all convolutions, one by one; one that occurs twice counts twice.
