@@ -6,19 +6,20 @@ travels with the layer object whatever the layer is called or renamed to.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_ink._lazy import LazyArray, coarse_step, viewing_levels
-from napari_ink.errors import FragmentError
+from napari_ink.errors import FragmentError, InkError
 
 if TYPE_CHECKING:
     from napari.layers import Image
     from napari.types import LayerData
 
+    from napari_ink.inference.store import PredictionStore
     from napari_ink.volumes.fragment import Fragment
 
 KEY = "napari_ink"
@@ -226,26 +227,24 @@ def ink_levels(array: np.ndarray) -> list[np.ndarray] | np.ndarray:
     return array if step == 1 else [array, array[..., ::step, ::step]]
 
 
-def prediction_layer_data(path: str) -> list[LayerData]:
-    """A prediction store as layers: its stack, if that is still where it was, and its ink."""
+def prediction_layer_data(path: str, stacks: Iterable[Image] = ()) -> list[LayerData]:
+    """A prediction store as layers: its ink, and the fragment that it was made of.
+
+    Parameters
+    ----------
+    path : str
+        ``NAME.ink.zarr``.
+    stacks : iterable of Image
+        What is open already. If the fragment is among it, the ink comes alone and lies on that; if
+        the fragment is no longer where it was, the ink comes alone too.
+    """
     from napari_ink._preferences import read_preferences
-    from napari_ink.errors import InkError
     from napari_ink.inference.store import PredictionStore
-    from napari_ink.volumes.layouts import open_fragment
 
     store = PredictionStore.open(path)
     record = store.provenance["fragment"]
-    fragment = None
-    if record["path"]:
-        try:
-            fragment = open_fragment(record["path"])
-        except InkError:  # moved, renamed or on a disk that is not there: the ink still shows
-            fragment = None
-        if fragment is not None and fragment.fingerprint() != record["fingerprint"]:
-            fragment = None
-        if fragment is not None:
-            # The size that the prediction was told, where the fragment itself records none.
-            fragment = replace(fragment, name=record["name"], voxel_size=store.voxel_size)
+    stack = next((stack for stack in stacks if _is_of(stack, store)), None)
+    under = [] if stack is not None else _recorded_fragment(store)
     levels = [LazyArray(StoredLevel(level)) for level in store.levels]
     ndim = levels[0].ndim
     place: dict[str, Any] = {"axis_labels": AXES[-ndim:]}
@@ -256,6 +255,11 @@ def prediction_layer_data(path: str) -> list[LayerData]:
             place["translate"] = (store.provenance["first_z"] * scale[0], 0, 0)
     asked, first = store.provenance["settings"], record["first_layer"]
     end = first + record["shape"][0]
+    if stack is not None:
+        fragment = carried(stack)["fragment"]
+        place = ink_arguments(stack, ndim, store.provenance["first_z"])
+    else:
+        fragment = under[0][1]["metadata"][KEY]["fragment"] if under else None
     arguments = {
         "name": ink_name(record["name"], asked["layers"], (first, end), asked["reverse_depth"]),
         "multiscale": len(levels) > 1,
@@ -264,7 +268,39 @@ def prediction_layer_data(path: str) -> list[LayerData]:
         **place,
     }
     ink = (levels if len(levels) > 1 else levels[0], arguments, "image")
-    return [ink] if fragment is None else [*fragment_layer_data(fragment), ink]
+    return [*under, ink]
+
+
+def _is_of(stack: Image, store: PredictionStore) -> bool:
+    """Whether a layer shows the fragment of a prediction, at the size that this was told."""
+    fragment = carried(stack).get("fragment")
+    if fragment is None or fragment.voxel_size != store.voxel_size:
+        return False
+    try:
+        return fragment.fingerprint() == store.provenance["fragment"]["fingerprint"]
+    except FragmentError:
+        return False
+
+
+def _recorded_fragment(store: PredictionStore) -> list[LayerData]:
+    """The fragment of a prediction as layers; none if it is not, or no longer, where it was."""
+    from napari_ink.volumes.layouts import open_fragment
+
+    record = store.provenance["fragment"]
+    if not record["path"]:
+        return []
+    try:
+        fragment = open_fragment(record["path"])
+        if fragment.fingerprint() != record["fingerprint"]:
+            return []
+    except InkError:  # moved, renamed or on a disk that is not there
+        return []
+    told = fragment.voxel_size is None and store.voxel_size is not None
+    layers = fragment_layer_data(
+        replace(fragment, name=record["name"], voxel_size=store.voxel_size)
+    )
+    layers[0][1]["metadata"][KEY]["told"] = told
+    return layers
 
 
 class StoredLevel:

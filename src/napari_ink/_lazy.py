@@ -81,6 +81,9 @@ class LazyArray:
         )
         return LazyArray(self._source, window)
 
+    def __deepcopy__(self, memo) -> LazyArray:
+        return self  # a view to read; what it reads from may hold files and locks
+
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         picked = tuple(0 if isinstance(part, int) else slice(None) for part in self._window)
         spans = [slice(p, p + 1) if isinstance(p, int) else p for p in self._window]

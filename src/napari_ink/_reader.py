@@ -101,18 +101,22 @@ def read_fragment(path: str) -> list[LayerData]:
 def read_prediction(path: str) -> list[LayerData]:
     """Stack and ink of a prediction; the dock then lays them out side by side.
 
-    The stack comes from where the prediction says it was; if it is no longer there, the ink comes
-    alone.
+    The stack comes from where the prediction says it was; if it is no longer there, or is open
+    already, the ink comes alone.
 
     Raises
     ------
     StoreError
         When the store is damaged or of a later version.
     """
-    from napari_ink._layers import prediction_layer_data
+    from napari import current_viewer
+
+    from napari_ink._layers import is_stack, prediction_layer_data
     from napari_ink._sample_data import open_dock_soon
 
-    layers = prediction_layer_data(_one(path))
+    viewer = current_viewer()
+    stacks = [] if viewer is None else filter(is_stack, viewer.layers)
+    layers = prediction_layer_data(_one(path), stacks)
     open_dock_soon()
     return layers
 

@@ -168,6 +168,20 @@ def test_tab_goes_from_top_to_bottom(dock, qtbot):
     assert all(b >= a - 4 for a, b in pairwise(heights)), places
 
 
+def test_return_on_another_button_presses_that_button(dock, viewer, qtbot):
+    dock.activateWindow()
+    pressed = []
+    dock.settings.draw.setEnabled(True)
+    dock.settings.change_folder.clicked.disconnect()
+    dock.settings.change_folder.clicked.connect(lambda: pressed.append(True))
+    dock.settings.advanced.expand()
+    dock.settings.change_folder.setFocus()
+    qtbot.waitUntil(dock.settings.change_folder.hasFocus, timeout=2000)
+    QTest.keyClick(dock.settings.change_folder, Qt.Key.Key_Return)
+    assert pressed == [True]
+    assert not dock.model.running
+
+
 def test_return_predicts_and_escape_cancels(dock, viewer, qtbot):
     dock.activateWindow()
     dock.run.predict.setFocus()

@@ -179,6 +179,40 @@ def test_an_opened_prediction_brings_its_checkpoint_back(
     assert dock.source.checkpoints.currentData() == checkpoint
 
 
+def test_a_prediction_opened_twice_brings_its_stack_once(viewer, qtbot, prediction):
+    viewer.open(prediction, plugin="napari-ink")
+    (stack,) = [layer for layer in viewer.layers if is_stack(layer)]
+    stack.translate = (0, 32, 48)
+    (again,) = viewer.open(prediction, plugin="napari-ink")
+    assert [layer for layer in viewer.layers if is_stack(layer)] == [stack]
+    assert carried(again)["fragment"] is carried(stack)["fragment"]
+    np.testing.assert_allclose(again.translate, (32, 48))
+
+
+def test_predict_would_go_on_with_the_prediction_that_was_opened(
+    viewer, fragment_folder, checkpoint, tmp_path
+):
+    from napari_ink import load_checkpoint, open_fragment, predict
+
+    path, model = tmp_path / "half.ink.zarr", load_checkpoint(checkpoint)
+    settings = PredictionSettings(tile=64, reverse_depth=True)
+    half = predict(open_fragment(fragment_folder), model, settings, store=path)
+    next(half)
+    half.close()
+    _, dock = viewer.window.add_plugin_dock_widget("napari-ink", "Predict ink")
+    viewer.open(path, plugin="napari-ink")
+    assert dock.model.reverse_depth
+    assert dock.settings.reversed.isChecked()
+    assert dock.model.fragment is carried(dock.source.layers.currentData())["fragment"]
+
+
+def test_a_stack_can_be_duplicated_in_the_layer_list():
+    from copy import deepcopy
+
+    _, coarse = viewing_levels(Counting((2, 8, 5000)))
+    np.testing.assert_array_equal(np.asarray(deepcopy(coarse)), np.asarray(coarse))
+
+
 def test_a_stack_without_a_voxel_size_takes_the_one_that_its_prediction_was_told(
     fragment_folder, checkpoint, tmp_path
 ):
@@ -194,6 +228,7 @@ def test_a_stack_without_a_voxel_size_takes_the_one_that_its_prediction_was_told
     assert open_fragment(stack).voxel_size is None
     (_, under, _), (_, ink, _) = read_prediction(str(store))
     np.testing.assert_allclose(under["scale"], 7.91)
+    assert under["metadata"]["napari_ink"]["told"]  # so that it can be told again
     np.testing.assert_allclose(ink["scale"], under["scale"][-2:])
     assert ink["units"] == under["units"][-2:]
 

@@ -103,6 +103,22 @@ def test_two_inks_and_their_stack_get_a_cell_each(viewer):
     assert cells(viewer) == {"stack": (0, 0), "a": (0, 1), "b": (0, 2)}
 
 
+def test_the_stack_that_was_predicted_on_lies_above_the_others_and_is_the_one_named(viewer):
+    frag, other = viewer.layers["stack"], viewer.add_layer(stack(name="other"))
+    labels = viewer.add_layer(stack(name="drawn", visible=False))
+    viewer.add_layer(ink())
+    view = SideBySide(viewer)
+    view.stack = frag
+    view.show()
+    order = list(viewer.layers)
+    assert order.index(other) < order.index(frag)
+    assert (frag.name_overlay.visible, other.name_overlay.visible) == (True, False)
+    view.stack = other
+    assert viewer.layers.index(frag) < viewer.layers.index(other)
+    assert cells(viewer) == {"stack": (0, 0), "other": (0, 0), "ink": (0, 1)}
+    assert not labels.visible
+
+
 def test_hiding_an_ink_leaves_the_other_its_cell(viewer):
     view = SideBySide(viewer)
     old = viewer.add_layer(ink("old"))

@@ -226,6 +226,55 @@ def test_a_run_that_never_began_leaves_no_layer(dock, viewer, qtbot, checkpoint)
     assert "63" in dock.run.status.text()
 
 
+def test_a_run_that_fails_before_its_first_block_leaves_the_earlier_ink_in_sight(
+    dock, viewer, qtbot, monkeypatch
+):
+    run(dock, qtbot)
+    (before,) = inks(viewer)
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("napari_ink.inference.store_files.create", full)
+    monkeypatch.setattr("napari_ink.inference.store.create", full)
+    dock.settings.reversed.click()
+    with notification_manager:
+        run(dock, qtbot)
+    assert inks(viewer) == [before]
+    assert before.visible
+    assert "full" in dock.run.status.text()
+    assert "are kept" not in dock.run.status.text()
+
+
+def test_going_on_keeps_the_name(slow, dock, viewer, qtbot):
+    cancel_after(dock, 2)
+    run(dock, qtbot)
+    (first,) = inks(viewer)
+    name = first.name
+    dock.runner.progress.disconnect()
+    dock.runner.progress.connect(dock.run.show_progress)
+    run(dock, qtbot)
+    assert [layer.name for layer in inks(viewer)] == [name]
+
+
+def test_without_ink_the_stack_has_the_canvas_to_itself_again(dock, viewer, qtbot):
+    run(dock, qtbot)
+    (ink,) = inks(viewer)
+    viewer.layers.remove(ink)
+    assert not viewer.canvas.grid.enabled
+    assert not dock.run.side_by_side.isChecked()
+
+
+def test_ink_without_its_stack_keeps_its_provenance(dock, viewer, qtbot):
+    run(dock, qtbot)
+    for layer in [layer for layer in viewer.layers if not is_ink(layer)]:
+        viewer.layers.remove(layer)
+    assert dock.empty.isVisibleTo(dock)
+    assert dock.run.provenance.isVisibleTo(dock)
+    assert dock.run.provenance.isEnabled()
+    assert not dock.run.predict.isEnabled()
+
+
 def test_second_predict_while_running_is_impossible(slow, dock, viewer, qtbot):
     dock.run.predict.click()
     job = dock.runner._job

@@ -23,7 +23,7 @@ from napari_ink._lazy import LazyArray
 from napari_ink.errors import InkError
 
 if TYPE_CHECKING:
-    from napari.layers import Image
+    from napari.layers import Image, Layer
     from napari.viewer import Viewer
 
     from napari_ink.inference.settings import TileDone
@@ -51,6 +51,7 @@ class GrowingInk:
         while self.dtype.itemsize * math.prod(self._thin_shape()) > _MOST_BYTES:
             self.step *= 2
         self._array = np.full(self._thin_shape(), np.nan, self.dtype)
+        self.begun = False  # whether there is any
         self._stored: StoredLevel | None = None
 
     def _thin_shape(self) -> tuple[int, ...]:
@@ -66,7 +67,7 @@ class GrowingInk:
 
     def write(self, tile: TileDone, store: str) -> None:
         """Take in one finished block, which the store at this path holds already."""
-        step = self.step
+        step, self.begun = self.step, True
         y, x = (slice(-(-s.start // step), -(-s.stop // step)) for s in tile.box.slices)
         first = (y.start * step - tile.box.y0, x.start * step - tile.box.x0)
         self._array[..., y, x] = tile.probability[..., first[0] :: step, first[1] :: step]
@@ -100,6 +101,8 @@ class LiveInk:
         self._viewer = viewer
         self._look = ink_look(inverted_grey)
         self._ink: GrowingInk | None = None
+        self._name = ""
+        self._hidden: list[Layer] = []
         self._refresh_soon = qthrottled(self._refresh, timeout=_REFRESH_MS)
 
     def begin(self, name: str, shape: tuple[int, ...], first: int = 0) -> Image:
@@ -114,10 +117,11 @@ class LiveInk:
         first : int
             Index of the first layer of the window, for a volume.
         """
-        fragment = fragment_of(self.stack)
-        for layer in self._viewer.layers:
-            if is_ink(layer):
-                layer.visible = False  # the newest ink has the cell; the eye brings others back
+        fragment, self._name = fragment_of(self.stack), name
+        # The newest ink has the cell; the eye brings others back.
+        self._hidden = [layer for layer in self._viewer.layers if is_ink(layer) and layer.visible]
+        for layer in self._hidden:
+            layer.visible = False
         self._ink = GrowingInk(shape)
         levels = self._ink.levels
         self.layer = self._viewer.add_image(
@@ -136,6 +140,7 @@ class LiveInk:
         for layer in list(self._viewer.layers):
             if is_ink(layer) and layer != self.layer and carried(layer)["store"] == store:
                 self._viewer.layers.remove(layer)
+        self.layer.name = self._name  # which that view may have had
         self.layer.metadata = ink_metadata(fragment, store, started.plan.provenance)
 
     def write(self, tile: TileDone) -> None:
@@ -146,12 +151,14 @@ class LiveInk:
         self._refresh_soon()
 
     def end(self) -> None:
-        """Draw what is there and let go of the ink; the layer keeps it, if there is anything."""
+        """Draw what is there and let go of the ink; without any, all is as it was before."""
         layer, ink = self.layer, self._ink
         self._refresh_soon.cancel()
-        if ink is not None and not carried(layer)["store"]:
-            self.drop()  # it never began
+        if ink is not None and not ink.begun:
+            self.drop()
             self._viewer.layers.remove(layer)
+            for other in self._hidden:
+                other.visible = True
         elif ink is not None:
             self._refresh(thumbnail=True)
             self._complete_record()

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QFileDialog, QFrame, QScrollArea, QShortcut, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QFileDialog,
+    QFrame,
+    QPushButton,
+    QScrollArea,
+    QShortcut,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_ink._layers import carried, fragment_of, is_ink, is_stack
 from napari_ink._preferences import read_preferences, remember
@@ -95,7 +105,7 @@ class PredictDock(QWidget):
         self.run.cancel_wanted.connect(self.runner.cancel)
         self.run.provenance_wanted.connect(self._on_provenance)
         self.run.side_by_side_wanted.connect(self._on_side_by_side_wanted)
-        for keys, slot in (("Return", self._on_predict), ("Escape", self.runner.cancel)):
+        for keys, slot in (("Return", self._on_return), ("Escape", self.runner.cancel)):
             shortcut = QShortcut(QKeySequence(keys), self)
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             shortcut.activated.connect(slot)
@@ -140,7 +150,11 @@ class PredictDock(QWidget):
         layers = list(self._viewer.layers)
         self.runner.check_layers(layers)
         stacks = [layer for layer in layers if is_stack(layer)]
+        inks = [layer for layer in layers if is_ink(layer)]
+        if not inks or not stacks:
+            self.side_by_side.hide()
         self.empty.setVisible(not stacks)
+        self.run.setVisible(bool(stacks or inks))
         for view in (self.source, self.settings):
             view.setVisible(bool(stacks))
         self.source.set_layers(stacks)
@@ -154,13 +168,21 @@ class PredictDock(QWidget):
         self._show_ready()
 
     def _take_up(self, ink) -> None:
-        """A prediction that was opened is shown beside its stack, its checkpoint is the chosen one.
+        """A prediction that was opened is shown beside its stack, and Predict would go on with it.
 
-        Ink that a run has just begun names none yet.
+        Ink that a run has just begun says nothing of itself yet.
         """
-        made_by = carried(ink)["provenance"].get("checkpoint", {}).get("path")
-        if made_by and Path(made_by).is_file():
-            self.source.choose_checkpoint(Path(made_by))
+        mine = carried(ink)
+        made, asked = (mine["provenance"].get(part, {}) for part in ("checkpoint", "settings"))
+        if made and not self.model.running:
+            for stack in filter(is_stack, self._viewer.layers):
+                if carried(stack).get("fragment") is mine["fragment"] is not None:
+                    self.source.choose_layer(stack)
+            if made["path"] and Path(made["path"]).is_file():
+                self.source.choose_checkpoint(Path(made["path"]))
+                self.model.choose_settings(
+                    asked["task"], tuple(asked["layers"]), asked["reverse_depth"]
+                )
         if any(map(is_stack, self._viewer.layers)):
             self.side_by_side.show()
 
@@ -171,6 +193,7 @@ class PredictDock(QWidget):
         except InkError as error:
             self._trouble = str(error)
         self.model.choose_fragment(fragment)
+        self.side_by_side.stack = layer
         self.source.fragment_line.setText(fragment_line(fragment))
         size = None if fragment is None else fragment.voxel_size
         self.source.show_voxel_size(
@@ -253,6 +276,14 @@ class PredictDock(QWidget):
 
     # --- the run --------------------------------------------------------------------------------
 
+    def _on_return(self) -> None:
+        """Predict, unless the keyboard is on a button that says something else."""
+        here = QApplication.focusWidget()
+        if isinstance(here, QPushButton | QToolButton) and self.isAncestorOf(here):
+            here.click()
+        else:
+            self._on_predict()
+
     def _on_predict(self) -> None:
         if self.model.running or self.model.problem is not None:
             return
@@ -276,7 +307,6 @@ class PredictDock(QWidget):
     def _show_ready(self, keep_text: bool = False) -> None:
         """Whether Predict may be pressed, and what is missing or to be known before."""
         model = self.model
-        self.run.setVisible(not self.empty.isVisibleTo(self))
         self.run.show_ready(model.problem is None and not model.running)
         if model.running or keep_text:
             return

@@ -95,6 +95,17 @@ class PredictModel:
             self.task = info.tasks[0]
         self.layers = default_layers(self.fragment, info)
 
+    def choose_settings(self, task: str, layers: tuple[int, int], reverse_depth: bool) -> None:
+        """Take over what an earlier prediction asked for, as far as it fits this one."""
+        bounds = self.layer_bounds
+        if self.info is None or bounds is None:
+            return
+        if task in self.info.tasks:
+            self.task = task
+        if bounds[0] <= layers[0] and layers[1] <= bounds[1]:
+            self.layers = layers
+        self.reverse_depth = reverse_depth
+
     @property
     def layer_bounds(self) -> tuple[int, int] | None:
         """First and end of the stored layers, half-open."""

@@ -52,7 +52,8 @@ class RegionPicker:
             box = visible_box(self._viewer, stack)
             if box is None:
                 raise SettingsError(
-                    "the canvas shows no part of a layer", "look at the layers in 2D, from above"
+                    "the canvas shows no part of this fragment",
+                    "look at its layers in 2D, from above, and move them into sight",
                 )
             return box
         if shapes is None:

@@ -86,5 +86,5 @@ class RunView(QWidget):
     def show_ink(self, there: bool, side_by_side: bool) -> None:
         """Whether there is ink to look at, and how it is shown."""
         self.provenance.setEnabled(there)
-        self.side_by_side.setEnabled(there)
+        self.side_by_side.setEnabled(there or side_by_side)
         self.side_by_side.setChecked(side_by_side)

@@ -59,7 +59,7 @@ class Runner:
         self._job: PredictionJob | None = None
         self._live: LiveInk | None = None
         self._progress: RunProgress | None = None
-        self._kept = 0
+        self._kept, self._kept_in = 0, Path()
         self._reason = ""
         self._folder = Path()
         self._notices: list[str] = []
@@ -117,7 +117,7 @@ class Runner:
             job.cancel()
 
     def _on_started(self, started: PredictionStarted) -> None:
-        self._kept = started.kept
+        self._kept, self._kept_in = started.kept, started.store
         self._progress = RunProgress(started.plan.total, started.plan.settings.device)
         if self._live.layer is not None:
             self._live.identify(started)
@@ -154,7 +154,9 @@ class Runner:
         if complete and state.done == state.total:
             done = f"Done: {state.total} blocks in {duration(state.seconds)} on {state.device}."
             return f"{done} Kept in {short_path(self._folder, 60)}"
+        reason = (self._reason or "Stopped").removesuffix(".")
+        if not state.done or not self._kept_in.exists():
+            return f"{reason}."
         return (
-            f"{self._reason or 'Stopped'}. {state.done} of {state.total} blocks are kept: "
-            "Predict goes on from there."
+            f"{reason}. {state.done} of {state.total} blocks are kept: Predict goes on from there."
         )

@@ -41,6 +41,7 @@ class SideBySide:
         self._before: dict | None = None
         self._named: list[tuple[Layer, bool]] = []
         self._naming = True
+        self._stack: Image | None = None
         self._arranging = False
 
     @property
@@ -59,6 +60,17 @@ class SideBySide:
     @naming.setter
     def naming(self, on: bool) -> None:
         self._naming = on
+        if self.active:
+            self._arrange()
+
+    @property
+    def stack(self) -> Image | None:
+        """The stack to see on the left, above all others; ``None``: the topmost."""
+        return self._stack
+
+    @stack.setter
+    def stack(self, stack: Image | None) -> None:
+        self._stack = stack
         if self.active:
             self._arrange()
 
@@ -126,6 +138,10 @@ class SideBySide:
             layers = list(self._viewer.layers)
             ink = [layer for layer in layers if is_ink(layer) and layer.visible]
             left = [layer for layer in layers if layer.visible and layer not in ink]
+            stacks = [layer for layer in left if is_stack(layer)]
+            seen = [layer for layer in stacks if layer == self._stack] or stacks[-1:]
+            under = [layer for layer in stacks if layer not in seen]
+            left = under + seen + [layer for layer in left if layer not in stacks]
             hidden = [layer for layer in layers if not layer.visible]
             order, stride, columns = in_cells(left, hidden, ink)
             for position, layer in enumerate(order):
@@ -137,7 +153,7 @@ class SideBySide:
             for layer in layers:
                 layer.events.visible.connect(self._arrange)  # once, however often it is called
             if self._naming:
-                self._name([layer for layer in left if is_stack(layer)][:1] + ink)
+                self._name(seen + ink)
             self._named = [(layer, was) for layer, was in self._named if layer in layers]
         finally:
             self._arranging = False
