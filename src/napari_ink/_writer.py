@@ -4,33 +4,40 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_ink.errors import InkError, StoreError
+
+if TYPE_CHECKING:
+    from napari_ink.inference.store import PredictionStore
 
 
 class NotInkError(InkError):
     """A layer that no prediction of ours fills."""
 
 
-def _store_of(attributes: dict[str, Any]) -> Path:
+def _store_of(attributes: dict[str, Any]) -> PredictionStore:
     from napari_ink._layers import KEY
+    from napari_ink.inference.store import PredictionStore
 
+    name = attributes.get("name", "the layer")
     mine = attributes.get("metadata", {}).get(KEY) or {}
     if mine.get("role") != "ink":
         raise NotInkError(
-            f"{attributes.get('name', 'the layer')} is no ink prediction",
+            f"{name} is no ink prediction",
             "select an ink layer, or save with one of napari's own formats",
         )
+    if not mine["store"]:
+        raise StoreError(f"{name} holds no prediction yet", "wait for the first block")
     path = Path(mine["store"])
     if not path.exists():
         raise StoreError(f"{path} is gone", "predict again")
-    return path
+    return PredictionStore.open(path)
 
 
 def write_store(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Copy the layer's prediction store, as far as it is finished."""
-    source, target = _store_of(attributes), Path(path)
+    source, target = _store_of(attributes).path, Path(path)
     if source.resolve() == target.resolve():
         return [str(target)]
     if target.exists():
@@ -45,9 +52,8 @@ def write_store(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
 def write_picture(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write the probability of ink as grey levels (.png) or as floats with a scale (.tif)."""
     from napari_ink.inference.export import write_png, write_tiff
-    from napari_ink.inference.store import PredictionStore
 
-    store = PredictionStore.open(_store_of(attributes))
+    store = _store_of(attributes)
     write = write_png if path.lower().endswith(".png") else write_tiff
     write(store, path)
     return [path]
