@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-import pytest
+import os
+from dataclasses import replace
+from pathlib import Path, PureWindowsPath
+from threading import Event
+from types import SimpleNamespace
 
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from napari_ink import open_fragment
 from napari_ink._layers import ink_metadata
 from napari_ink._writer import write_picture, write_store
 from napari_ink.errors import StoreError
+from napari_ink.inference.settings import PredictionSettings
+from napari_ink.volumes.fragment import Fragment
+from napari_ink.widgets.job import PredictionRequest, prediction_steps, store_path
 
 
 def saved_as(store):
@@ -35,3 +48,43 @@ def test_a_folder_that_is_no_prediction_is_not_saved_as_one(tmp_path, write, nam
     with pytest.raises(StoreError, match="is not a prediction"):
         write(str(target), None, saved_as(here))
     assert not target.exists()
+
+
+_ARRAY = Fragment.from_array(np.zeros((2, 8, 8), np.uint8), name="array")
+
+
+@given(name=st.text(), stem=st.text())
+@example(name="../../etc/x", stem="../y")
+@example(name="..", stem=".")
+@example(name="/", stem="C:\\x")
+@example(name="CON.a", stem="nul.b")
+@example(name="\ud800con.a", stem=" .")
+@example(name="字" * 300, stem="x" * 300)
+@example(name="\ud800", stem="\x00")
+def test_no_name_leads_out_of_the_folder_or_is_refused_by_a_system(name, stem):
+    folder = Path("/predictions")
+    request = PredictionRequest(
+        replace(_ARRAY, name=name), SimpleNamespace(stem=stem), PredictionSettings(), folder
+    )
+    path = store_path(request, "0" * 64)
+    assert path.parent == folder
+    assert PureWindowsPath(path.name).name == path.name
+    assert not PureWindowsPath(path.name).is_reserved()
+    assert not set('<>:"/\\|?*') & set(path.name)
+    assert all(ord(letter) > 31 for letter in path.name)
+    assert not path.name.startswith((".", " "))
+    assert len(os.fsencode(path.name)) <= 200
+    assert path.name.endswith(".ink.zarr")
+
+
+def test_a_fragment_named_like_a_path_is_predicted_within_the_folder(
+    fragment_folder, checkpoint, tmp_path
+):
+    folder = tmp_path / "predictions"
+    fragment = replace(open_fragment(fragment_folder), name="../out/frag")
+    request = PredictionRequest(fragment, checkpoint, PredictionSettings(tile=64), folder)
+    for _ in prediction_steps(request, Event()):
+        pass
+    (store,) = folder.iterdir()
+    assert store.name.startswith("_out_frag-tiny-")
+    assert list(tmp_path.iterdir()) == [folder]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,10 @@ from platformdirs import user_cache_path
 if TYPE_CHECKING:
     from napari_ink._preferences import Preferences
     from napari_ink.volumes.fragment import Fragment
+
+_ILLEGAL = re.compile(r'[\\/:*?"<>|\x00-\x1f\x7f\ud800-\udfff]+')  # on one system or another
+_DEVICE = re.compile(r"(?i)^(con|prn|aux|nul|(?:com|lpt)[0-9¹²³])(?=\.)")  # to Windows
+_NAME_BYTES = 60  # two of them, a key and a suffix fit any file system
 
 
 def prediction_folder(fragment: Fragment | None, preferences: Preferences) -> Path:
@@ -29,6 +34,16 @@ def prediction_folder(fragment: Fragment | None, preferences: Preferences) -> Pa
 
 def _is_sample(path: str) -> bool:
     return Path(path).absolute().parent.name == "sample_data"
+
+
+def file_name(name: str) -> str:
+    """The part of a file's name that tells what a layer or a checkpoint is called.
+
+    Legal on every system, within one folder, at most 60 bytes, never empty.
+    """
+    legal = _DEVICE.sub(r"\1_", _ILLEGAL.sub("_", name).strip(". "))
+    kept = legal.encode()[:_NAME_BYTES].decode(errors="ignore")
+    return kept.strip(". ") or "stack"
 
 
 def short_path(path: Path, length: int = 34) -> str:

@@ -19,6 +19,7 @@ from superqt.utils import GeneratorWorker
 
 from napari_ink.errors import InkError, PredictionError
 from napari_ink.inference.settings import PredictionSettings, TileDone
+from napari_ink.widgets.folders import file_name
 from napari_ink.widgets.warm_up import keep_triton_out
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ def store_path(request: PredictionRequest, checkpoint: str) -> Path:
     edited = os.stat(mask).st_mtime_ns if mask and os.path.exists(mask) else None
     question = json.dumps([fragment.fingerprint(), edited, checkpoint, asked], default=str)
     key = hashlib.sha256(question.encode()).hexdigest()[:8]
-    return request.folder / f"{fragment.name}-{request.checkpoint.stem}-{key}.ink.zarr"
+    names = file_name(fragment.name), file_name(request.checkpoint.stem)
+    return request.folder / f"{names[0]}-{names[1]}-{key}.ink.zarr"
 
 
 def prediction_steps(request: PredictionRequest, stop: Event) -> Iterator[Record]:
