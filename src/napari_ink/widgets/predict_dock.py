@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -256,9 +257,10 @@ class PredictDock(QWidget):
             self.run.status.setText(problem)
 
     def _on_folder_wanted(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(
-            self, "Folder for predictions", str(self._folder())
-        )
+        begin = ""
+        with suppress(InkError):  # the one of the Preferences cannot be used: begin anywhere
+            begin = str(self._folder())
+        chosen = QFileDialog.getExistingDirectory(self, "Folder for predictions", begin)
         if chosen:
             remember(store_folder=chosen)
             self._show_folder()
@@ -267,7 +269,11 @@ class PredictDock(QWidget):
         return prediction_folder(self.model.fragment, read_preferences())
 
     def _show_folder(self) -> None:
-        folder = self._folder()
+        try:
+            folder = self._folder()
+        except InkError as error:
+            self.settings.folder.setText(str(error))
+            return
         self.settings.folder.setText(short_path(folder))
         self.settings.folder.setToolTip(f"{folder}\n{self.settings.change_folder.toolTip()}")
 
@@ -291,11 +297,12 @@ class PredictDock(QWidget):
         stack = self.source.layers.currentData()
         try:
             region = self.region.box(self.model.region, stack, self.settings.shapes.currentData())
+            folder = self._folder()
         except InkError as error:
             self.run.status.setText(str(error))
             return
         settings = self.model.settings(region, self.region.focus(stack))
-        self.runner.start(stack, settings, self._folder())
+        self.runner.start(stack, settings, folder)
 
     def _on_running(self, running: bool) -> None:
         self.run.show_running(running)
