@@ -15,10 +15,13 @@ from hypothesis import strategies as st
 
 from napari_ink import open_fragment
 from napari_ink._layers import ink_metadata
+from napari_ink._preferences import Preferences, remember
 from napari_ink._writer import write_picture, write_store
-from napari_ink.errors import StoreError
+from napari_ink.errors import SettingsError, StoreError
 from napari_ink.inference.settings import PredictionSettings
 from napari_ink.volumes.fragment import Fragment
+from napari_ink.widgets.checkpoints import known_checkpoints, sample_checkpoint
+from napari_ink.widgets.folders import prediction_folder
 from napari_ink.widgets.job import PredictionRequest, prediction_steps, store_path
 
 
@@ -88,3 +91,42 @@ def test_a_fragment_named_like_a_path_is_predicted_within_the_folder(
     (store,) = folder.iterdir()
     assert store.name.startswith("_out_frag-tiny-")
     assert list(tmp_path.iterdir()) == [folder]
+
+
+TOO_LONG = "/" + "x" * 300
+NOWHERE = ["~nobodyx/foo", TOO_LONG, "/" + "x/" * 3000, "a\x00b"]
+
+
+@pytest.mark.parametrize("path", NOWHERE)
+def test_a_checkpoint_folder_that_can_be_none_offers_nothing(checkpoint, path):
+    told = Preferences(checkpoint=str(checkpoint), checkpoint_folder=path)
+    assert known_checkpoints(told) == [checkpoint, sample_checkpoint()]
+    told = Preferences(checkpoint=path, checkpoint_folder=str(checkpoint.parent))
+    assert known_checkpoints(told) == [sample_checkpoint(), checkpoint]
+
+
+@pytest.mark.parametrize("path", [*NOWHERE, "relative/folder", "."])
+def test_a_folder_for_predictions_that_can_be_none_is_refused_by_name(path):
+    with pytest.raises(SettingsError, match=r"^the folder for predictions .*: choose another one"):
+        prediction_folder(_ARRAY, Preferences(store_folder=path))
+
+
+def test_a_file_is_no_folder_for_predictions(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    for path in (file, file / "below"):
+        with pytest.raises(SettingsError, match="choose another one"):
+            prediction_folder(_ARRAY, Preferences(store_folder=str(path)))
+
+
+def test_a_folder_for_predictions_may_still_be_made(tmp_path):
+    folder = tmp_path / "new" / "folder"
+    assert prediction_folder(_ARRAY, Preferences(store_folder=str(folder))) == folder
+    at_home = prediction_folder(_ARRAY, Preferences(store_folder="~/nowhere/ink"))
+    assert at_home == Path.home() / "nowhere" / "ink"
+
+
+def test_the_dock_opens_whatever_the_checkpoint_folder_is(viewer, checkpoint):
+    remember(checkpoint_folder="~nobodyx/foo")
+    _, dock = viewer.window.add_plugin_dock_widget("napari-ink", "Predict ink")
+    assert dock.model.checkpoint == checkpoint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +15,22 @@ SAMPLE_CHECKPOINT = "repmode-sample.safetensors"
 
 
 def known_checkpoints(preferences: Preferences) -> list[Path]:
-    """The one used last, the sample, and the folder of the Preferences; each once, if there."""
+    """The one used last, the sample, and the folder of the Preferences; each once, if there.
+
+    What cannot be looked at is not there.
+    """
     found = [Path(preferences.checkpoint)] if preferences.checkpoint else []
     sample = sample_checkpoint()
     if sample is not None:
         found.append(sample)
     if preferences.checkpoint_folder:
-        found += sorted(Path(preferences.checkpoint_folder).expanduser().glob("*.safetensors"))
-    unique = {path.resolve(): path for path in found if path.is_file()}
+        with suppress(OSError, ValueError, RuntimeError):  # no such user, name too long, …
+            found += sorted(Path(preferences.checkpoint_folder).expanduser().glob("*.safetensors"))
+    unique = {}
+    for path in found:
+        with suppress(OSError, ValueError, RuntimeError):
+            if path.is_file():
+                unique[path.resolve()] = path
     return list(unique.values())
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platformdirs import user_cache_path
+
+from napari_ink.errors import SettingsError
 
 if TYPE_CHECKING:
     from napari_ink._preferences import Preferences
@@ -22,14 +25,37 @@ def prediction_folder(fragment: Fragment | None, preferences: Preferences) -> Pa
     """The folder of the Preferences; else beside the fragment if one may write there; else a cache.
 
     The sample and fragments from the net or from memory have no place of their own.
+
+    Raises
+    ------
+    SettingsError
+        When the folder of the Preferences can be none.
     """
     if preferences.store_folder:
-        return Path(preferences.store_folder).expanduser()
+        return _told_folder(preferences.store_folder)
     if fragment is not None and fragment.path and "://" not in fragment.path:
         beside = Path(fragment.path).absolute().parent
         if beside.is_dir() and os.access(beside, os.W_OK) and not _is_sample(fragment.path):
             return beside
     return user_cache_path("napari-ink", appauthor=False) / "predictions"
+
+
+def _told_folder(told: str) -> Path:
+    try:
+        folder = Path(told).expanduser()
+        if not folder.is_absolute():
+            raise ValueError("no full path")
+        if not stat.S_ISDIR(folder.stat().st_mode):
+            raise ValueError("a file")
+    except FileNotFoundError:  # it will be made
+        return folder
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SettingsError(
+            f"the folder for predictions {short_path(Path(told))} cannot be used ({reason})",
+            "choose another one",
+        ) from error
+    return folder
 
 
 def _is_sample(path: str) -> bool:
