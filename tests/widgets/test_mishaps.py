@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 from threading import Event
@@ -130,3 +131,31 @@ def test_the_dock_opens_whatever_the_checkpoint_folder_is(viewer, checkpoint):
     remember(checkpoint_folder="~nobodyx/foo")
     _, dock = viewer.window.add_plugin_dock_widget("napari-ink", "Predict ink")
     assert dock.model.checkpoint == checkpoint
+
+
+def test_the_dock_opens_whatever_the_folder_for_predictions_is(dock):
+    for folder in (*NOWHERE[:3], "relative"):
+        remember(store_folder=folder)
+        dock.source.layer_chosen.emit(dock.source.layers.currentData())
+        dock.run.predict.click()
+        assert not dock.model.running
+        assert "choose another one" in dock.run.status.text()
+
+
+def test_a_checkpoint_replaced_after_it_was_chosen_is_not_predicted_with(
+    dock, viewer, qtbot, checkpoint, altered, preferences
+):
+    other = altered(thresholds={"ink": 0.25})
+    chosen = other.with_name("chosen.safetensors")
+    shutil.copy(checkpoint, chosen)
+    dock.source.choose_checkpoint(chosen)
+    shutil.copy(other, chosen)
+    dock.run.predict.click()
+    qtbot.waitUntil(lambda: not dock.model.running, timeout=60_000)
+    message = "chosen.safetensors changed since it was chosen: choose it again"
+    assert dock.run.status.text().startswith(message)
+    assert not list(preferences.iterdir())
+    dock.source.choose_checkpoint(chosen)
+    dock.run.predict.click()
+    qtbot.waitUntil(lambda: not dock.model.running, timeout=60_000)
+    assert dock.run.status.text().startswith("Done")

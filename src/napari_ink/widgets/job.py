@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 from superqt.utils import GeneratorWorker
 
-from napari_ink.errors import InkError, PredictionError
+from napari_ink.errors import CheckpointError, InkError, PredictionError
 from napari_ink.inference.settings import PredictionSettings, TileDone
 from napari_ink.widgets.folders import file_name
 from napari_ink.widgets.warm_up import keep_triton_out
 
 if TYPE_CHECKING:
     from napari_ink.inference.plan import PredictionPlan
+    from napari_ink.models.info import CheckpointInfo
     from napari_ink.volumes.fragment import Fragment
 
 
@@ -32,12 +33,23 @@ _NICE = 10  # of 19: yields to the window, not to everything
 
 @dataclass(frozen=True)
 class PredictionRequest:
-    """What to predict, with what, and the folder that keeps the result."""
+    """What to predict, with what, and the folder that keeps the result.
+
+    Attributes
+    ----------
+    fragment : Fragment
+    checkpoint : Path
+    settings : PredictionSettings
+    folder : Path
+    chosen : CheckpointInfo, optional
+        What the checkpoint was when task and layers were chosen for it.
+    """
 
     fragment: Fragment
     checkpoint: Path
     settings: PredictionSettings
     folder: Path
+    chosen: CheckpointInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +143,10 @@ def _steps(request: PredictionRequest, stop: Event) -> Iterator[Record]:
     if stop.is_set():
         return
     fragment, model = request.fragment, load_checkpoint(request.checkpoint)
+    if request.chosen is not None and request.chosen != model.info:
+        raise CheckpointError(
+            f"{request.checkpoint.name} changed since it was chosen", "choose it again"
+        )
     path = store_path(request, model.info.fingerprint)
     plan = plan_prediction(fragment, model, as_recorded(path, request.settings))
     kept = round(PredictionStore.open(path).finished * plan.total) if path.exists() else 0

@@ -68,7 +68,10 @@ class Runner:
         """Predict on a layer; a call while one is running does nothing."""
         if self._job is not None:
             return
-        request = PredictionRequest(fragment_of(stack), self._model.checkpoint, settings, folder)
+        model = self._model
+        request = PredictionRequest(
+            fragment_of(stack), model.checkpoint, settings, folder, model.info
+        )
         self._live = LiveInk(self._viewer, stack, inverted_grey=read_preferences().inverted_grey)
         self._reason, self._progress, self._notices = "", None, []
         self._folder = folder
@@ -81,7 +84,6 @@ class Runner:
         self._model.running = True
         self.said.emit("Loading the network …")
         self._side_by_side.naming = False
-        model = self._model
         name = ink_name(model.fragment.name, model.layers, model.layer_bounds, model.reverse_depth)
         self._live.begin(name, *ink_shape(model))
         self._side_by_side.show()

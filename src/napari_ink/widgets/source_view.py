@@ -145,9 +145,11 @@ class SourceView(QWidget):
         self._on_checkpoint()
 
     def choose_checkpoint(self, path: Path) -> None:
-        """Choose a file, adding it to the list if it is new."""
+        """Choose a file, adding it to the list if it is new; read again if it is the chosen one."""
         for k in range(self.checkpoints.count()):
             if self.checkpoints.itemData(k) == path:
+                if k == self.checkpoints.currentIndex():
+                    self._on_checkpoint()
                 self.checkpoints.setCurrentIndex(k)
                 return
         self.checkpoints.addItem(checkpoint_name(path), path)
