@@ -123,7 +123,7 @@ def test_a_network_without_metadata_is_refused():
 
 
 def test_blocks_are_exactly_those_with_papyrus_in_the_region(monkeypatch):
-    monkeypatch.setattr("napari_ink.inference.plan._BAND", 5000)
+    monkeypatch.setattr("napari_ink.inference.papyrus._BAND", 5000)
     monkeypatch.setattr("napari_ink.inference.tiles._SMALLEST_BLOCK", 16)
     rng = np.random.default_rng(0)
     mask = rng.random((210, 330)) < 0.002

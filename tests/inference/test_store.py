@@ -21,6 +21,7 @@ from napari_ink.inference.predict import predict
 from napari_ink.inference.pyramid import halved
 from napari_ink.inference.settings import Box, PredictionSettings
 from napari_ink.inference.store import PredictionStore
+from napari_ink.inference.work import TileReader, schedule
 
 SMALL = PredictionSettings(tile=16)
 
@@ -379,3 +380,92 @@ def test_a_name_that_no_reader_would_know_is_refused(case, tmp_path):
     with pytest.raises(StoreError, match=r"q\.zarr.*call it NAME\.ink\.zarr"):
         list(predict(fragment, network, SMALL, store=tmp_path / "q.zarr"))
     assert not list(tmp_path.iterdir())
+
+
+def mask_chunk(path) -> Path:
+    return path / "mask" / "c" / "0" / "0"
+
+
+def stopped(fragment, network, path, blocks=3):
+    generator = predict(fragment, network, SMALL, store=path)
+    for _ in range(blocks):
+        next(generator)
+    generator.close()
+
+
+@pytest.mark.parametrize("loss", ["chunk", "damage", "array"])
+def test_a_store_that_lost_its_mask_is_not_taken_for_one_without_papyrus(case, tmp_path, loss):
+    fragment, network = case
+    path = tmp_path / "a.ink.zarr"
+    stopped(fragment, network, path)
+    if loss == "array":
+        shutil.rmtree(path / "mask")
+    elif loss == "chunk":
+        mask_chunk(path).unlink()
+    else:
+        mask_chunk(path).write_bytes(b"nothing that zstd knows")
+    generator = predict(fragment, network, SMALL, store=path)
+    with pytest.raises(StoreError, match=r"a\.ink\.zarr has lost part of its papyrus mask: delete"):
+        list(generator)
+    assert PredictionStore.open(path).finished < 1
+
+
+def test_a_finished_prediction_that_lost_its_mask_is_still_read(case, tmp_path):
+    fragment, network = case
+    path = tmp_path / "a.ink.zarr"
+    first = joined(predict(fragment, network, SMALL, store=path), fragment.shape[1:])
+    mask_chunk(path).unlink()
+    again = joined(predict(fragment, network, SMALL, store=path), fragment.shape[1:])
+    np.testing.assert_array_equal(again, first.astype(np.float16).astype(np.float32))
+
+
+@pytest.mark.parametrize("overlap", [None, 0.5])
+def test_a_store_removed_while_it_is_written_ends_the_prediction_and_stays_away(
+    case, tmp_path, overlap
+):
+    fragment, network = case
+    path = tmp_path / "a.ink.zarr"
+    settings = PredictionSettings(tile=16, overlap=overlap)
+    generator = predict(fragment, network, settings, store=path)
+    next(generator)
+    shutil.rmtree(path)
+    with pytest.raises(StoreError, match=r"was removed while .* written: predict again"):
+        list(generator)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("overlap", [None, 0.5])
+def test_a_mask_removed_while_it_is_read_is_told_and_not_taken_for_void(case, tmp_path, overlap):
+    fragment, network = case
+    path = tmp_path / "a.ink.zarr"
+    settings = PredictionSettings(tile=16, overlap=overlap)
+    generator = predict(fragment, network, settings, store=path)
+    next(generator)
+    mask_chunk(path).unlink()
+    with pytest.raises(StoreError, match=r"papyrus mask .* was removed .*: predict again"):
+        list(generator)
+    assert PredictionStore.open(path).finished < 1
+
+
+@pytest.mark.parametrize("how", [{"batch": 1}, {"batch": 4}, {"batch": 4, "overlap": 0.5}])
+def test_a_mask_lost_between_two_looks_at_a_block_ends_in_one_of_our_errors(case, how):
+    """As it happens while a folder is being deleted: any read may be the last with papyrus."""
+    fragment, network = case
+    plan = plan_prediction(fragment, network, PredictionSettings(tile=16, **how))
+    for reads in range(1, plan.total):
+        mask = _Vanishing(fragment.mask, reads)
+        items = schedule(plan, TileReader(fragment, plan, mask), plan.blocks, np.empty)
+        with pytest.raises(StoreError, match="predict again"):
+            list(items)
+
+
+class _Vanishing:
+    """A mask that is void after so many reads."""
+
+    def __init__(self, mask, reads):
+        self._mask, self._reads = mask, reads
+
+    def read(self, y, x):
+        self._reads -= 1
+        window = np.asarray(self._mask.read(y, x))
+        return window if self._reads >= 0 else np.zeros_like(window)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from napari_ink.errors import SettingsError
 from napari_ink.inference.device import RUNTIMES, resolve_device, resolve_precision
 from napari_ink.inference.direction import is_flipped
 from napari_ink.inference.doubts import doubts
+from napari_ink.inference.papyrus import papyrus_blocks
 from napari_ink.inference.provenance import provenance_of
 from napari_ink.inference.resolve import (
     check_installed,
@@ -27,8 +27,6 @@ from napari_ink.volumes.intensity import Normaliser, Recipe
 if TYPE_CHECKING:
     from napari_ink.models.contract import InkNetwork
     from napari_ink.volumes.fragment import Fragment, Plane
-
-_BAND = 1 << 24  # pixels of the mask in memory at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +172,7 @@ def plan_prediction(
             else "the checkpoint fixes the tile: blend tiles instead, with an overlap of .5"
         )
         raise SettingsError(str(error), remedy) from None
-    blocks, mask_hash = _papyrus_blocks(fragment.mask, grid, region)
+    blocks, mask_hash = papyrus_blocks(fragment.mask, grid, region)
     if not blocks:
         raise SettingsError(
             f"{fragment.name} has no papyrus in rows {region.y0}:{region.y1}, "
@@ -220,38 +218,6 @@ def plan_prediction(
         identity=identity,
         provenance=provenance,
     )
-
-
-def _papyrus_blocks(
-    mask: Plane | None, grid: TileGrid, region: Box
-) -> tuple[list[tuple[int, int]], str | None]:
-    """Blocks with papyrus inside the region, row by row, and a hash of the mask there.
-
-    The mask is read in bands; what stays is one bool a block.
-    """
-    height, width = grid.block
-    rows = range(region.y0 // height, -(-region.y1 // height))
-    columns = range(region.x0 // width, -(-region.x1 // width))
-    if mask is None:
-        return [(row, column) for row in rows for column in columns], None
-    digest = hashlib.sha256()
-    blocks = []
-    per_band = max(1, _BAND // (height * (region.x1 - region.x0)))
-    for top in range(rows.start, rows.stop, per_band):
-        y = slice(max(top * height, region.y0), min((top + per_band) * height, region.y1))
-        band = np.asarray(mask.read(y, slice(region.x0, region.x1))) != 0
-        digest.update(np.packbits(band).tobytes())
-        for row in range(top, min(top + per_band, rows.stop)):
-            inside = band[max(row * height - y.start, 0) : (row + 1) * height - y.start]
-            filled = inside.any(axis=0)
-            blocks += [
-                (row, column)
-                for column in columns
-                if filled[
-                    max(column * width - region.x0, 0) : (column + 1) * width - region.x0
-                ].any()
-            ]
-    return blocks, digest.hexdigest()[:32]
 
 
 def _nearest_first(

@@ -16,6 +16,7 @@ import numpy as np
 from napari_ink.errors import DeviceMemoryError, InkError, PredictionError
 from napari_ink.inference.device import is_out_of_memory
 from napari_ink.inference.engine import Engine
+from napari_ink.inference.papyrus import StoredMask
 from napari_ink.inference.plan import PredictionPlan, plan_prediction
 from napari_ink.inference.prefetch import Prefetch
 from napari_ink.inference.settings import Box, PredictionSettings, TileDone
@@ -140,7 +141,8 @@ def _run(
     clock = _Clock(store)
     if left:
         # a PNG mask is decoded from its first row for every window: the store's copy is not
-        reader = TileReader(fragment, plan, None if store is None else store.mask)
+        copied = store is not None and plan.mask is not None
+        reader = TileReader(fragment, plan, StoredMask(store, plan) if copied else None)
         engine = stack.enter_context(Engine(plan, model, reader, store, notice))
         items = schedule(plan, reader, left, engine.runtime.buffer)
         with Prefetch(items) as work:

@@ -206,17 +206,29 @@ class PredictionStore:
         Raises
         ------
         StoreError
-            When the disk is full; what was finished before stays.
+            When the disk is full; what was finished before stays. When the store was removed.
         """
         with disk_errors(self.path):
+            self.check_there()
             self.ink[(..., *box.slices)] = probability.astype(np.float16)
             self._finished[block] = True
+            self.check_there()
             self.record(finished=packed(self._finished), **records)
 
     def record(self, **attributes) -> None:
         """Replace attributes, atomically."""
         self.attributes.update(attributes)
         self._group.update_attributes({KEY: self.attributes})
+
+    def check_there(self) -> None:
+        """Refuse to go on in a store that was removed, of which zarr would make half again.
+
+        Raises
+        ------
+        StoreError
+        """
+        if not all((self.path / part / "zarr.json").exists() for part in (".", "ink", "ink/0")):
+            raise StoreError(f"{self.path} was removed while it was written", "predict again")
 
     def forget(self, block: tuple[int, int]) -> None:
         """Take a block for unfinished, as after a power failure that lost its chunk."""
@@ -225,6 +237,7 @@ class PredictionStore:
     def finish(self, **records) -> None:
         """Build the coarser levels and call the store finished."""
         with disk_errors(self.path):
+            self.check_there()
             self._describe(build_levels(self._group["ink"], self._finished, COMPRESSOR))
             self.record(state="finished", **records)
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from napari_ink.errors import StoreError
+from napari_ink.inference.papyrus import StoredMask
 from napari_ink.inference.plan import PredictionPlan
 from napari_ink.inference.settings import Box
 from napari_ink.inference.tiles import (
@@ -74,11 +76,13 @@ class TileReader:
     ----------
     fragment : Fragment
     plan : PredictionPlan
-    mask : Plane, optional
+    mask : StoredMask, optional
         Where to read the papyrus from, if not from the fragment.
     """
 
-    def __init__(self, fragment: Fragment, plan: PredictionPlan, mask=None) -> None:
+    def __init__(
+        self, fragment: Fragment, plan: PredictionPlan, mask: StoredMask | None = None
+    ) -> None:
         self._fragment = fragment
         self._plan = plan
         self._mask = plan.mask if mask is None else mask
@@ -150,6 +154,7 @@ class TileReader:
         mask = self._mask_of(box) if self._trims else None
         if mask is None:
             return parts
+        mask |= papyrus  # nothing new, unless the mask is being deleted
         halo = plan.identity["halo"]
         return [
             trimmed(part, mask[_within(part.box, box)], halo, plan.multiple_of) for part in parts
@@ -159,9 +164,7 @@ class TileReader:
         """The papyrus in a box, whatever the region, bool; ``None``: everywhere."""
         if self._mask is None:
             return None
-        if hasattr(self._mask, "read"):
-            return np.asarray(self._mask.read(*box.slices)) != 0
-        return np.asarray(self._mask[box.slices]) != 0
+        return np.asarray(self._mask.read(*box.slices)) != 0
 
 
 def schedule(
@@ -191,6 +194,11 @@ def schedule(
     ------
     Batch or Block
         A block follows the last of its batches.
+
+    Raises
+    ------
+    StoreError
+        When the papyrus of a block is gone, as the mask of a store that is being deleted.
     """
     grid = plan.grid
     layers = plan.output_shape[0] if len(plan.output_shape) == 3 else 1
@@ -201,6 +209,12 @@ def schedule(
         box = grid.block_box(*index)
         papyrus = reader.papyrus(box)
         parts = reader.parts(box, papyrus)
+        if not parts:
+            raise StoreError(
+                f"the papyrus mask at rows {box.y0}:{box.y1}, columns {box.x0}:{box.x1} was "
+                "removed while the prediction was written",
+                "predict again",
+            )
         frames = {part.tile: part.frame for part in parts}
         for group in dict.fromkeys(grid.group_of(part.tile) for part in parts):
             if group in kept:
@@ -208,7 +222,9 @@ def schedule(
                 continue
             kept[group] = None
             tiles = [
-                tile if tile is not None and reader.wants(grid.part_box(tile)) else None
+                tile
+                if tile in frames or (tile is not None and reader.wants(grid.part_box(tile)))
+                else None
                 for tile in grid.tiles_in(group)
             ]
             shown = [
