@@ -17,7 +17,7 @@ from inference_fakes import SmallNetwork, joined, noise_fragment
 from napari_ink.errors import SettingsError, StoreError
 from napari_ink.inference import store_files
 from napari_ink.inference.plan import plan_prediction
-from napari_ink.inference.predict import predict
+from napari_ink.inference.predict import as_recorded, predict
 from napari_ink.inference.pyramid import halved
 from napari_ink.inference.settings import Box, PredictionSettings
 from napari_ink.inference.store import PredictionStore
@@ -84,7 +84,7 @@ sys.path.insert(0, {tests!r})
 import napari_ink.inference.tiles as tiles
 tiles._SMALLEST_BLOCK = 16
 from inference_fakes import SmallNetwork, noise_fragment
-from napari_ink.inference.predict import predict
+from napari_ink.inference.predict import as_recorded, predict
 from napari_ink.inference.settings import PredictionSettings
 network = SmallNetwork()
 network.halo = 4
@@ -469,3 +469,15 @@ class _Vanishing:
         self._reads -= 1
         window = np.asarray(self._mask.read(y, x))
         return window if self._reads >= 0 else np.zeros_like(window)
+
+
+def test_a_name_too_long_for_the_disk_is_refused_as_a_store(case, tmp_path):
+    fragment, network = case
+    path = tmp_path / f"{'x' * 300}.ink.zarr"
+    for act in (
+        lambda: list(predict(fragment, network, SMALL, store=path)),
+        lambda: PredictionStore.open(path),
+        lambda: as_recorded(path, SMALL),
+    ):
+        with pytest.raises(StoreError, match=r"cannot be written \(File name too long\)|too long"):
+            act()

@@ -21,6 +21,7 @@ from napari_ink.inference.plan import PredictionPlan, plan_prediction
 from napari_ink.inference.prefetch import Prefetch
 from napari_ink.inference.settings import Box, PredictionSettings, TileDone
 from napari_ink.inference.store import PredictionStore
+from napari_ink.inference.store_files import there
 from napari_ink.inference.work import Batch, TileReader, schedule
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def as_recorded(store: str | os.PathLike, settings: PredictionSettings) -> Predi
     Otherwise a machine with less free memory than yesterday would choose another tile, and be
     refused.
     """
-    if not Path(store).exists():
+    if not there(Path(store)):
         return settings
     recorded = PredictionStore.open(store).attributes["settings"]
     left_open = {

@@ -31,6 +31,7 @@ from napari_ink.inference.store_files import (
     disk_errors,
     opened,
     packed,
+    there,
     unpacked,
 )
 
@@ -287,8 +288,7 @@ def check_name(path: str | os.PathLike) -> None:
     path = Path(path)
     if not path.name.endswith(SUFFIX) or path.name == SUFFIX:
         raise StoreError(f"{path} is no name for a prediction", f"call it NAME{SUFFIX}")
-    with disk_errors(path):
-        path.exists()  # also raises for names longer than the disk takes
+    there(path)  # also raises for names longer than the disk takes
 
 
 def _short(value: object) -> str:

@@ -84,7 +84,7 @@ def _copy_mask(mask, group: zarr.Group) -> None:
 
 def opened(path: Path, mode: str) -> zarr.Group:
     """The store's group, checked to be one; StoreError otherwise."""
-    if not path.exists():
+    if not there(path):
         raise StoreError(f"{path} does not exist", "give the path of a NAME.ink.zarr")
     try:
         group = zarr.open_group(path, mode=mode, use_consolidated=False)
@@ -116,6 +116,12 @@ def disk_errors(path: Path) -> Iterator[None]:
             ) from error
         reason = error.strerror or error
         raise StoreError(f"{path} cannot be written ({reason})", "choose another place") from error
+
+
+def there(path: Path) -> bool:
+    """Whether anything is at a path; StoreError for one that the disk cannot have."""
+    with disk_errors(path):
+        return path.exists()
 
 
 def check_space(path: Path, needed: int) -> None:
