@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 from threading import Event
@@ -19,6 +20,7 @@ from napari_ink._layers import ink_metadata
 from napari_ink._preferences import Preferences, remember
 from napari_ink._writer import write_picture, write_store
 from napari_ink.errors import SettingsError, StoreError
+from napari_ink.inference import predict
 from napari_ink.inference.settings import PredictionSettings
 from napari_ink.volumes.fragment import Fragment
 from napari_ink.widgets.checkpoints import known_checkpoints, sample_checkpoint
@@ -159,3 +161,27 @@ def test_a_checkpoint_replaced_after_it_was_chosen_is_not_predicted_with(
     dock.run.predict.click()
     qtbot.waitUntil(lambda: not dock.model.running, timeout=60_000)
     assert dock.run.status.text().startswith("Done")
+
+
+def test_a_store_removed_during_a_run_ends_it_with_one_line(
+    dock, qtbot, preferences, tmp_path, monkeypatch
+):
+    run_plan = predict.run_plan
+
+    def slowly(*args, **kwargs):
+        for tile in run_plan(*args, **kwargs):
+            yield tile
+            time.sleep(0.15)
+
+    def _on_progress(done, total, line):
+        for store in preferences.iterdir():
+            store.rename(tmp_path / "removed.ink.zarr")
+
+    monkeypatch.setattr(predict, "run_plan", slowly)
+    dock.runner.progress.connect(_on_progress)
+    dock.run.predict.click()
+    qtbot.waitUntil(lambda: not dock.model.running, timeout=60_000)
+    assert "was removed while" in dock.run.status.text()
+    assert "predict again" in dock.run.status.text()
+    assert "kept" not in dock.run.status.text()
+    assert not list(preferences.iterdir())
