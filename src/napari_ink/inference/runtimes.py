@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import warnings
 from abc import ABC, abstractmethod
@@ -237,6 +238,8 @@ def _muted() -> Iterator[None]:
 
 def import_openvino():
     """The module, or what to install."""
+    # Its scheduler tells the screen where it cannot see the processor's layout, as in a container.
+    os.environ.setdefault("HWLOC_HIDE_ERRORS", "2")
     try:
         import openvino
     except ImportError as error:

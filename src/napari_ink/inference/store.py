@@ -13,6 +13,8 @@ and dies with the process.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -209,8 +211,7 @@ class PredictionStore:
         StoreError
             When the disk is full; what was finished before stays. When the store was removed.
         """
-        with disk_errors(self.path):
-            self.check_there()
+        with disk_errors(self.path), self._there():
             self.ink[(..., *box.slices)] = probability.astype(np.float16)
             self._finished[block] = True
             self.check_there()
@@ -221,12 +222,23 @@ class PredictionStore:
         self.attributes.update(attributes)
         self._group.update_attributes({KEY: self.attributes})
 
+    @contextmanager
+    def _there(self) -> Iterator[None]:
+        """Refuse to write into a store that was removed, of which zarr would make half again."""
+        self.check_there()
+        try:
+            yield
+        except FileNotFoundError:  # removed since
+            self.check_there()
+            raise
+
     def check_there(self) -> None:
-        """Refuse to go on in a store that was removed, of which zarr would make half again.
+        """Whether the store is still where it was.
 
         Raises
         ------
         StoreError
+            When it was removed.
         """
         if not all((self.path / part / "zarr.json").exists() for part in (".", "ink", "ink/0")):
             raise StoreError(f"{self.path} was removed while it was written", "predict again")
@@ -237,8 +249,7 @@ class PredictionStore:
 
     def finish(self, **records) -> None:
         """Build the coarser levels and call the store finished."""
-        with disk_errors(self.path):
-            self.check_there()
+        with disk_errors(self.path), self._there():
             self._describe(build_levels(self._group["ink"], self._finished, COMPRESSOR))
             self.record(state="finished", **records)
 
