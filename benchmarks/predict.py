@@ -43,6 +43,7 @@ from napari_ink.inference.predict import predict
 from napari_ink.inference.runtimes import Probability, TorchRuntime
 from napari_ink.inference.settings import PredictionSettings
 from napari_ink.inference.store import PredictionStore
+from napari_ink.inference.tiles import make_grid
 from napari_ink.models.checkpoint import CheckpointInfo
 from napari_ink.models.repmode import RepMode
 from napari_ink.volumes.fragment import Fragment
@@ -121,10 +122,12 @@ class Ours:
         return (self._network + self._recorded()) / self._wall, report
 
 
-def inner_blocks(depth: int, core: int, count: int) -> Fragment:
-    """Noise whose papyrus is a row of whole tiles, none at a border, where halo is saved."""
-    inside = np.zeros((3 * core, (count + 2) * core), bool)
-    inside[core : 2 * core, core:-core] = True
+def inner_blocks(model: RepMode, depth: int, tile: int, count: int) -> Fragment:
+    """Noise whose papyrus is a row of whole blocks, none at a border, where halo is saved."""
+    grid = make_grid((1 << 16, 1 << 16), tile, halo=HALO, multiple_of=model.multiple_of)
+    height, width = grid.block
+    inside = np.zeros((3 * height, (count + 2) * width), bool)
+    inside[height : 2 * height, width:-width] = True
     return random_fragment(depth, *inside.shape, inside)
 
 
@@ -132,7 +135,7 @@ def against_published(
     model: RepMode, depth: int, tile: int, runtimes: list[str], rounds: int
 ) -> dict:
     """Rates by turns: published, each of our runtimes, published, …"""
-    fragment = inner_blocks(depth, tile - 2 * HALO, rounds + 1)
+    fragment = inner_blocks(model, depth, tile, rounds + 1)
     with tempfile.TemporaryDirectory() as folder:
         ours = {
             runtime: Ours(
