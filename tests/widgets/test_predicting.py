@@ -257,12 +257,12 @@ def test_going_on_keeps_the_name(slow, dock, viewer, qtbot):
     assert [layer.name for layer in inks(viewer)] == [name]
 
 
-def test_without_ink_the_stack_has_the_canvas_to_itself_again(dock, viewer, qtbot):
+def test_side_by_side_can_be_left_when_the_ink_is_gone(dock, viewer, qtbot):
     run(dock, qtbot)
     (ink,) = inks(viewer)
     viewer.layers.remove(ink)
-    assert not viewer.canvas.grid.enabled
-    assert not dock.run.side_by_side.isChecked()
+    assert dock.run.side_by_side.isChecked()
+    assert dock.run.side_by_side.isEnabled()
 
 
 def test_ink_without_its_stack_keeps_its_provenance(dock, viewer, qtbot):

@@ -152,8 +152,6 @@ class PredictDock(QWidget):
         self.runner.check_layers(layers)
         stacks = [layer for layer in layers if is_stack(layer)]
         inks = [layer for layer in layers if is_ink(layer)]
-        if not inks or not stacks:
-            self.side_by_side.hide()
         self.empty.setVisible(not stacks)
         self.run.setVisible(bool(stacks or inks))
         for view in (self.source, self.settings):
