@@ -54,6 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names and signs that it cannot encode
             stream.reconfigure(errors="backslashreplace")
+    args = None
     try:
         try:
             args = build_parser().parse_args(argv)
@@ -69,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # as in `napari-ink info FRAGMENT | head -1`
         _drop_output()
-        return _READER_LEFT
+        return 0 if args is None else _READER_LEFT  # help was read as far as wanted
 
 
 def _drop_output() -> None:
