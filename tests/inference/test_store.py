@@ -15,7 +15,7 @@ import zarr
 from inference_fakes import SmallNetwork, joined, noise_fragment
 
 from napari_ink.errors import SettingsError, StoreError
-from napari_ink.inference import store_files
+from napari_ink.inference import store, store_files
 from napari_ink.inference.plan import plan_prediction
 from napari_ink.inference.predict import as_recorded, predict
 from napari_ink.inference.pyramid import halved
@@ -432,6 +432,26 @@ def test_a_store_removed_while_it_is_written_ends_the_prediction_and_stays_away(
     with pytest.raises(StoreError, match=r"was removed while .* written: predict again"):
         list(generator)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("step", ["create", "opened"])
+def test_a_store_removed_before_it_is_locked_ends_the_prediction_and_stays_away(
+    case, tmp_path, monkeypatch, step
+):
+    fragment, network = case
+    path = tmp_path / "a.ink.zarr"
+    made = getattr(store, step)
+
+    def and_removed(*arguments):
+        result = made(*arguments)
+        if path.exists():
+            path.rename(tmp_path / "removed.ink.zarr")
+        return result
+
+    monkeypatch.setattr(store, step, and_removed)
+    with pytest.raises(StoreError, match=r"was removed while .* written: predict again"):
+        list(predict(fragment, network, SMALL, store=path))
+    assert [left.name for left in tmp_path.iterdir()] == ["removed.ink.zarr"]
 
 
 @pytest.mark.parametrize("overlap", [None, 0.5])

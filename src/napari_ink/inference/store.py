@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ from napari_ink.inference.store_files import (
     disk_errors,
     opened,
     packed,
+    removed,
     there,
     unpacked,
 )
@@ -90,6 +91,8 @@ class PredictionStore:
             check_space(path, plan.result_bytes)
             with disk_errors(path):
                 create(path, plan)
+            if not path.exists():
+                raise removed(path)
         group = opened(path, "r+")
         lock = FileLock(path / "ink" / "0" / ".lock", timeout=0, thread_local=False)
         try:
@@ -99,6 +102,8 @@ class PredictionStore:
                 f"{path} is being written by another process", "wait for it, or choose another name"
             ) from None
         try:
+            if not (path / "zarr.json").exists():
+                raise removed(path)
             group = opened(path, "r+")  # again: what the last owner wrote before it let go
             store = cls(path, group, lock)
             store.check_same(plan.identity)
@@ -109,6 +114,7 @@ class PredictionStore:
                 leftover.unlink()
         except BaseException:
             lock.release()
+            _clear_lock(path)
             raise
         return store
 
@@ -241,7 +247,7 @@ class PredictionStore:
             When it was removed.
         """
         if not all((self.path / part / "zarr.json").exists() for part in (".", "ink", "ink/0")):
-            raise StoreError(f"{self.path} was removed while it was written", "predict again")
+            raise removed(self.path)
 
     def forget(self, block: tuple[int, int]) -> None:
         """Take a block for unfinished, as after a power failure that lost its chunk."""
@@ -287,6 +293,15 @@ class PredictionStore:
                 f"({key}: {_short(theirs.get(key))} there, {_short(wanted[key])} now)",
                 "choose another name, or ask for the same again",
             )
+
+
+def _clear_lock(path: Path) -> None:
+    """Of a store that was removed before it was locked, leave nothing: locks make their folder."""
+    if not (path / "zarr.json").exists():
+        (path / "ink" / "0" / ".lock").unlink(missing_ok=True)
+        with suppress(OSError):  # not empty: somebody else's
+            for folder in (path / "ink" / "0", path / "ink", path):
+                folder.rmdir()
 
 
 def check_name(path: str | os.PathLike) -> None:

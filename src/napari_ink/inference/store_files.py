@@ -93,6 +93,8 @@ def opened(path: Path, mode: str) -> zarr.Group:
     except PermissionError as error:
         raise StoreError(f"{path} may not be opened", "ask for permission") from error
     except Exception as error:
+        if not there(path):
+            raise removed(path) from error
         raise StoreError(
             f"{path} is not a prediction of napari-ink", "give another path; it was left alone"
         ) from error
@@ -102,6 +104,11 @@ def opened(path: Path, mode: str) -> zarr.Group:
             "update napari-ink",
         )
     return group
+
+
+def removed(path: Path) -> StoreError:
+    """What to say of a store that is no longer where it was."""
+    return StoreError(f"{path} was removed while it was written", "predict again")
 
 
 @contextmanager
