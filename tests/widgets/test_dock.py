@@ -9,12 +9,15 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt, QThreadPool
+from qtpy.QtGui import QOpenGLContext
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractSlider,
     QAbstractSpinBox,
     QComboBox,
+    QDockWidget,
     QLabel,
     QScrollBar,
 )
@@ -54,6 +57,26 @@ def test_a_layer_that_is_no_scan_is_refused_in_words(dock, viewer):
     viewer.add_image(np.zeros((8, 320, 480), np.int64), name="counts")
     assert "counts holds int64 values" in dock.run.status.text()
     assert not dock.run.predict.isEnabled()
+
+
+@pytest.mark.parametrize("floating", [False, True])
+def test_a_removed_layer_leaves_the_card_in_the_context_of_its_own_window(
+    viewer, empty_dock, qtbot, floating
+):
+    container = empty_dock.parentWidget()
+    while not isinstance(container, QDockWidget):
+        container = container.parentWidget()
+    container.setFloating(floating)
+    layer = viewer.add_image(np.zeros((4, 4)))
+    qtbot.wait(100)  # draws
+    (canvas,) = container.parentWidget().findChildren(QOpenGLWidget)
+    canvas.doneCurrent()
+    current = []
+    viewer.layers.events.removed.connect(
+        lambda event: current.append(QOpenGLContext.currentContext() == canvas.context())
+    )
+    viewer.layers.remove(layer)
+    assert current == [True]
 
 
 def test_removing_the_fragment_empties_the_dock_again(dock, viewer):

@@ -12,7 +12,7 @@ from napari.utils import progress
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QThreadPool
 
-from napari_ink._layers import carried, is_ink
+from napari_ink._layers import carried, is_ink, is_stack
 from napari_ink.inference.settings import PredictionSettings
 
 PATIENCE = 60_000  # ms
@@ -257,12 +257,26 @@ def test_going_on_keeps_the_name(slow, dock, viewer, qtbot):
     assert [layer.name for layer in inks(viewer)] == [name]
 
 
-def test_side_by_side_can_be_left_when_the_ink_is_gone(dock, viewer, qtbot):
+@pytest.mark.parametrize("kind", [is_ink, is_stack])
+def test_the_view_is_left_when_there_is_nothing_to_see_side_by_side(dock, viewer, qtbot, kind):
+    run(dock, qtbot)
+    for layer in filter(kind, list(viewer.layers)):
+        viewer.layers.remove(layer)
+    qtbot.waitUntil(lambda: not viewer.canvas.grid.enabled)
+    assert not dock.run.side_by_side.isChecked()
+    qtbot.wait(100)  # draws
+    viewer.screenshot()
+
+
+def test_ink_that_comes_at_once_after_the_last_went_is_still_side_by_side(dock, viewer, qtbot):
     run(dock, qtbot)
     (ink,) = inks(viewer)
     viewer.layers.remove(ink)
+    run(dock, qtbot)
+    qtbot.wait(300)
+    assert len(inks(viewer)) == 1
+    assert viewer.canvas.grid.enabled
     assert dock.run.side_by_side.isChecked()
-    assert dock.run.side_by_side.isEnabled()
 
 
 def test_ink_without_its_stack_keeps_its_provenance(dock, viewer, qtbot):

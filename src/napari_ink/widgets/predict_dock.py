@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QKeySequence
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import (
     QApplication,
     QFileDialog,
@@ -121,6 +122,7 @@ class PredictDock(QWidget):
         events = self._viewer.layers.events
         for signal in (events.inserted, events.removed, events.reordered, events.renamed):
             signal.connect(self._on_layers)
+        events.removing.connect(self._on_removing)
         # The dock's C++ side may go before the viewer or after it: plain objects do the tidying.
         self.destroyed.connect(self.runner.close)
 
@@ -138,6 +140,7 @@ class PredictDock(QWidget):
         events = self._viewer.layers.events
         for signal in (events.inserted, events.removed, events.reordered, events.renamed):
             signal.disconnect(self._on_layers)
+        events.removing.disconnect(self._on_removing)
         self.side_by_side.changed.disconnect()
         self.side_by_side.hide()
         self.training_check.close()
@@ -152,6 +155,8 @@ class PredictDock(QWidget):
         self.runner.check_layers(layers)
         stacks = [layer for layer in layers if is_stack(layer)]
         inks = [layer for layer in layers if is_ink(layer)]
+        if not (stacks and inks):
+            self.side_by_side.hide()
         self.empty.setVisible(not stacks)
         self.run.setVisible(bool(stacks or inks))
         for view in (self.source, self.settings):
@@ -165,6 +170,18 @@ class PredictDock(QWidget):
             self._take_up(inserted)
         self._show_ink()
         self._show_ready()
+
+    def _on_removing(self, _event) -> None:
+        """Let the layer's OpenGL objects go in the context that they were made in.
+
+        napari deletes them at once, in whichever context is current: with Mesa the canvas then
+        draws without a vertex shader, and the process crashes.
+        """
+        window = self
+        while window.parentWidget() is not None:  # above a floating dock, too
+            window = window.parentWidget()
+        for canvas in window.findChildren(QOpenGLWidget):
+            canvas.makeCurrent()
 
     def _take_up(self, ink) -> None:
         """A prediction that was opened is shown beside its stack, and Predict would go on with it.
