@@ -13,7 +13,7 @@ from napari_ink.inference.settings import PredictionSettings
 from napari_ink.models.contract import InkNetwork
 from training.config import RunConfig
 from training.dataset.augment import random_intensity, random_turns
-from training.dataset.windows import LabelledFragment
+from training.dataset.labelled import LabelledFragment
 from training.losses import WeightedLoss
 from training.schedule import build_optimiser
 

@@ -38,7 +38,7 @@ from napari_ink.volumes.intensity import Recipe
 from napari_ink.volumes.layouts import open_fragment
 from training.config import RunConfig, load_config, to_tree
 from training.dataset.synthetic import synthetic_fragments
-from training.dataset.windows import LabelledFragment, WindowBatches
+from training.dataset.labelled import LabelledFragment, RandomBatches
 from training.module import InkModule, count
 
 HALO_WINDOWS = 16  # a validation fragment
@@ -71,7 +71,7 @@ def run(config: RunConfig) -> Path:
         network.halo = min(network.halo, (recipe.window - step) // 2 // step * step)
     learn, look = open_fragments(config, network, recipe)
     side = halo_window(network, recipe, look)
-    windows = WindowBatches(
+    windows = RandomBatches(
         learn,
         side=config.data.window,
         batch=config.learning.batch,
@@ -184,7 +184,7 @@ def train(
     config: RunConfig,
     folder: Path,
     module: InkModule,
-    windows: WindowBatches,
+    windows: RandomBatches,
 ) -> None:
     """Take all steps; the network keeps the averaged weights."""
     learning = config.learning

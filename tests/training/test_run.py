@@ -16,7 +16,7 @@ from napari_ink.models.registry import build
 from napari_ink.volumes.fragment import Fragment
 from napari_ink.volumes.intensity import Recipe
 from training.config import load_config
-from training.dataset.windows import LabelledFragment
+from training.dataset.labelled import LabelledFragment
 from training.module import count
 from training.run import main, open_fragments
 

@@ -117,7 +117,7 @@ class LabelledFragment:
         return np.flatnonzero(self.weight)
 
 
-class WindowBatches(Dataset):
+class RandomBatches(Dataset):
     """Batch ``step`` of a run: windows drawn at random from all fragments alike.
 
     Parameters

@@ -10,7 +10,7 @@ from napari_ink.errors import FragmentError, SettingsError
 from napari_ink.volumes.fragment import Fragment
 from napari_ink.volumes.intensity import Recipe
 from training.dataset.augment import random_intensity, random_turns, turn
-from training.dataset.windows import LabelledFragment, WindowBatches
+from training.dataset.labelled import LabelledFragment, RandomBatches
 
 DEPTH, HEIGHT, WIDTH, SIDE = 6, 60, 90, 16
 
@@ -31,7 +31,7 @@ def prepared(**kwargs):
 
 def batches(fragments, **kwargs):
     arguments = {"side": SIDE, "batch": 8, "steps": 5, "edges": 0.5, "seed": 3} | kwargs
-    return WindowBatches(fragments, **arguments)
+    return RandomBatches(fragments, **arguments)
 
 
 def test_window_label_and_weight_come_from_one_place():
