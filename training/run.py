@@ -37,8 +37,8 @@ from napari_ink.volumes.fragment import Fragment
 from napari_ink.volumes.intensity import Recipe
 from napari_ink.volumes.layouts import open_fragment
 from training.config import RunConfig, load_config, to_tree
-from training.dataset.synthetic import synthetic_fragments
 from training.dataset.labelled import LabelledFragment, RandomBatches
+from training.dataset.synthetic import synthetic_fragments
 from training.module import InkModule, count
 
 HALO_WINDOWS = 16  # a validation fragment
