@@ -264,6 +264,7 @@ def test_the_view_is_left_when_there_is_nothing_to_see_side_by_side(dock, viewer
         viewer.layers.remove(layer)
     qtbot.waitUntil(lambda: not viewer.canvas.grid.enabled)
     assert not dock.run.side_by_side.isChecked()
+    assert not any(layer.name_overlay.visible for layer in viewer.layers)
     qtbot.wait(100)  # draws
     viewer.screenshot()
 

@@ -131,7 +131,7 @@ class SideBySide:
 
     def _arrange(self, event=None) -> None:
         """Order and stride for the layers there are; runs again whenever they change."""
-        if self._arranging:
+        if self._arranging or not self.active:  # an event already under way when it was hidden
             return
         self._arranging = True
         try:
