@@ -94,27 +94,10 @@ class TileReader:
         )
 
     def volume(self, box: Box, out: np.ndarray) -> None:
-        """Read, normalise and flip one tile into ``out``, ``(z, y, x)``.
-
-        Pixels beyond the border repeat the last ones. They are added after normalisation, so
-        that no statistic sees them; for a recipe that normalises each window they are zero.
-        """
+        """Read, normalise and flip one tile into ``out``, ``(z, y, x)``."""
         plan = self._plan
         inside = intersection(box, Box(0, plan.grid.y.size, 0, plan.grid.x.size))
-        raw = self._fragment.read(plan.z, *inside.slices)
-        height, width = inside.shape
-        if plan.normaliser.window is not None:
-            valid = np.zeros(box.shape, bool)
-            valid[:height, :width] = True
-            padded = np.zeros((raw.shape[0], *box.shape), raw.dtype)
-            padded[:, :height, :width] = raw
-            values = plan.normaliser(padded, None if valid.all() else valid)
-            height, width = box.shape
-        else:
-            values = plan.normaliser(raw)
-        out[:, :height, :width] = values[::-1] if plan.flip else values
-        out[:, height:, :width] = out[:, height - 1 : height, :width]
-        out[:, :, width:] = out[:, :, width - 1 : width]
+        plan.normaliser.fill(out, self._fragment.read(plan.z, *inside.slices), flip=plan.flip)
 
     def papyrus(self, box: Box) -> np.ndarray | None:
         """Where to predict in a box, bool; ``None``: everywhere."""

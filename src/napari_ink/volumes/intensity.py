@@ -202,6 +202,40 @@ class Normaliser:
             values *= valid.astype(np.float32)
         return values
 
+    def fill(self, out: np.ndarray, raw: np.ndarray, *, flip: bool = False) -> None:
+        """Normalise a window that may reach over the fragment's border: training and use alike.
+
+        Pixels beyond the border repeat the last ones. They are added after normalisation, so
+        that no statistic sees them; for a recipe that normalises each window they are zero.
+
+        Parameters
+        ----------
+        out : numpy.ndarray
+            ``(z, y, x)`` float32, the whole window, written.
+        raw : numpy.ndarray
+            ``(z, y, x)``, raw, layers in stored order: what of it lies inside, its upper left.
+        flip : bool
+            Reverse the layers afterwards.
+
+        Raises
+        ------
+        SettingsError
+            As for a call.
+        """
+        height, width = raw.shape[1:]
+        if self.window is None or raw.shape == out.shape:
+            values = self(raw)
+        else:
+            valid = np.zeros(out.shape[1:], bool)
+            valid[:height, :width] = True
+            padded = np.zeros(out.shape, raw.dtype)
+            padded[:, :height, :width] = raw
+            values = self(padded, valid)
+            height, width = out.shape[1:]
+        out[:, :height, :width] = values[::-1] if flip else values
+        out[:, height:, :width] = out[:, height - 1 : height, :width]
+        out[:, :, width:] = out[:, :, width - 1 : width]
+
     def _fixed(self, values: np.ndarray, valid: np.ndarray | None) -> None:
         low, high = self.recipe.low, self.recipe.high
         np.clip(values, np.float32(low), np.float32(high), out=values)
