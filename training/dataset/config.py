@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from napari_ink.errors import SettingsError
+
 
 @dataclass(frozen=True)
 class SourceConfig:
@@ -72,3 +74,13 @@ class SelectionConfig:
     buckets: int = 10
     cap: int | None = None
     counted: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name, least in (("windows", 0), ("void", 0), ("buckets", 1), ("cap", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise SettingsError(f"data.selection.{name} is {value}", f"give {least} or more")
+        if not 0 < self.counted <= 1:
+            raise SettingsError(
+                f"data.selection.counted is {self.counted}", "give a share above 0, up to 1"
+            )
