@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from napari_ink.models.mode import EXPERTS, MoDEConv3d, route
+from napari_ink.models.mode import EXPERTS, MoDEConv3d
+from napari_ink.models.routing import route
 
 
 @pytest.fixture

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from napari_ink.models.added import AddedTasks, norm_by_task
+from napari_ink.models.routing import Routing
+
 ACTIVATIONS = ("relu", "frelu", "mish")
 
 
@@ -27,10 +30,12 @@ class FReLU(nn.Module):
         conv, norm = (nn.Conv3d, nn.BatchNorm3d) if dims == 3 else (nn.Conv2d, nn.BatchNorm2d)
         self.funnel = conv(channels, channels, 3, padding=1, groups=channels, bias=False)
         self.norm = norm(channels)
+        self.added_norms = AddedTasks()
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, routing: Routing) -> Tensor:
         """Same shape as ``features``."""
-        return torch.maximum(features, self.norm(self.funnel(features)))
+        funnel = norm_by_task(self.funnel(features), routing, self.norm, self.added_norms)
+        return torch.maximum(features, funnel)
 
 
 def build_activation(

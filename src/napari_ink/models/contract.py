@@ -47,6 +47,9 @@ class InkNetwork(nn.Module):
         by the tolerance: what was looked at stands in ``info.training["halo"]``.
     tasks : tuple of str
         Names of the tasks, in the order of their indices.
+    mix_at : str or None
+        Name of the submodule whose output, a tensor or a tuple of them, holds all features that
+        go on from there: where training may mix samples. ``None``: nowhere.
     info : CheckpointInfo or None
         Metadata, of a network that came from a file.
     """
@@ -59,6 +62,7 @@ class InkNetwork(nn.Module):
     multiple_of: int
     halo: int
     tasks: tuple[str, ...]
+    mix_at: str | None = None
     info: CheckpointInfo | None = None
 
     def fold(self, task: int | str = 0, gates: GateOverride | None = None) -> nn.Module:
@@ -68,6 +72,10 @@ class InkNetwork(nn.Module):
         shares no memory with this network, is in eval mode and needs no gradient.
         """
         raise NotImplementedError
+
+    def passing_order(self, task: Tensor) -> list[int]:
+        """The order in which a batch with these tasks passes the submodules."""
+        return list(range(len(task)))
 
     def task_index(self, task: int | str) -> int:
         """Index of a task given by name or index."""

@@ -42,7 +42,7 @@ def folded_convolution(conv: nn.Module, norm: nn.Module | None = None) -> nn.Mod
     return _like(conv, weight.to(conv.weight.dtype), bias)
 
 
-def folded_mode(conv: MoDEConv3d, norm: nn.Module | None, gates: Tensor) -> nn.Module:
+def folded_mode(conv: MoDEConv3d, norm: nn.Module | None, gates: Tensor, task: int) -> nn.Module:
     """A gated convolution for one task, with the batch norm after it, as an ordinary one.
 
     Parameters
@@ -52,16 +52,18 @@ def folded_mode(conv: MoDEConv3d, norm: nn.Module | None, gates: Tensor) -> nn.M
     norm : nn.Module or None
         Batch norm that follows.
     gates : Tensor
-        ``(5, out_channels)`` float64.
+        ``(experts, out_channels)`` float64.
+    task : int
+        Whose kernel; one that was added later has an expert of its own.
     """
     bias = None
     if norm is None and conv.out_channels == 1:
-        return SingleChannelConv(conv.merge_exactly(gates))
+        return SingleChannelConv(conv.merge_exactly(gates, task))
     if norm is not None:
         scale, bias = norm_as_affine(norm)
         gates = gates * scale  # the kernel is linear in its gates
     shell = nn.Conv3d(conv.in_channels, conv.out_channels, 5, padding=2, device="meta")
-    return _like(shell, conv.merge_exactly(gates), bias)
+    return _like(shell, conv.merge_exactly(gates, task), bias)
 
 
 def _like(conv: nn.Module, weight: Tensor, bias: Tensor | None) -> nn.Module:
@@ -121,12 +123,13 @@ class FoldedFReLU(nn.Module):
         return torch.maximum(features, self.funnel(features))
 
 
-def folded_activation(activation: nn.Module) -> nn.Module:
-    """The activation without batch norm inside; where it can, it works in place.
+def folded_activation(activation: nn.Module, task: int) -> nn.Module:
+    """The activation, for a task, without batch norm inside; where it can, it works in place.
 
     It follows a convolution whose result nobody else reads, so a second copy of the largest maps
     would only cost memory and time.
     """
     if isinstance(activation, FReLU):
-        return FoldedFReLU(folded_convolution(activation.funnel, activation.norm))
+        norm = activation.added_norms.of(task, activation.norm)
+        return FoldedFReLU(folded_convolution(activation.funnel, norm))
     return type(activation)(inplace=True)

@@ -12,13 +12,33 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_ink.models.added import AddedTasks
+from napari_ink.models.routing import Routing
+
 #: The experts in the order of the gates: three convolutions, then average pooling over K³
 #: followed by a 1³ convolution.
 EXPERTS = ("conv5", "conv3", "conv1", "avg3", "avg5")
 
 
-#: Tasks of a batch sorted by task: ``(task, samples)`` runs, see :func:`route`.
-Routing = tuple[tuple[int, int], ...]
+class OwnExpert(nn.Module):
+    """Expert and gates of a task that was added later, in one gated convolution.
+
+    The expert is a 5³ convolution: every other that could be merged is a special case of it.
+
+    Attributes
+    ----------
+    kernel : Parameter
+        ``(out_channels, in_channels, 5, 5, 5)``.
+    gate : Parameter
+        Logits ``(6 · out_channels,)``: of the shared experts, then of this one. Flat, as biases
+        are, since weight decay would pull what was learned before towards equal shares.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.empty(out_channels, in_channels, 5, 5, 5))
+        nn.init.kaiming_uniform_(self.kernel, a=math.sqrt(5))
+        self.gate = nn.Parameter(torch.zeros((len(EXPERTS) + 1) * out_channels))
 
 
 class MoDEConv3d(nn.Module):
@@ -29,7 +49,7 @@ class MoDEConv3d(nn.Module):
     in_channels, out_channels : int
         Channels.
     tasks : int
-        Number of tasks that the gate tells apart.
+        Number of tasks that the gate tells apart; tasks added later have gates of their own.
     gate_noise : float
         Standard deviation of the normal noise on the gate's logits while training.
     """
@@ -44,6 +64,7 @@ class MoDEConv3d(nn.Module):
             weight = torch.empty(out_channels, in_channels, size, size, size)
             self.register_parameter(expert, nn.Parameter(weight))
         self.gate = nn.Linear(tasks, len(EXPERTS) * out_channels)
+        self.added = AddedTasks()
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -53,12 +74,27 @@ class MoDEConv3d(nn.Module):
         self.gate.reset_parameters()
 
     def gates(self, task: int) -> Tensor:
-        """Weight of each expert in each output channel, ``(5, out_channels)``; columns sum to 1."""
+        """Weight of each expert in each output channel, ``(5, out_channels)``; columns sum to 1.
+
+        A task that was added later has a sixth row, of its own expert.
+        """
+        own = self.added.of(task, None)
         # The gate sees a one-hot task, so the matrix product is one column of its weight.
-        logits = self.gate.weight[:, task] + self.gate.bias
+        logits = self.gate.weight[:, task] + self.gate.bias if own is None else own.gate
         if self.training and self.gate_noise > 0:
             logits = logits + self.gate_noise * torch.randn_like(logits)
-        return logits.view(len(EXPERTS), self.out_channels).softmax(dim=0)
+        return logits.view(-1, self.out_channels).softmax(dim=0)
+
+    def own_expert(self) -> OwnExpert:
+        """A fresh expert for an added task."""
+        return OwnExpert(self.in_channels, self.out_channels)
+
+    def kernel(self, task: int) -> Tensor:
+        """The kernel of a task, ``(out_channels, in_channels, 5, 5, 5)``."""
+        gates, own = self.gates(task), self.added.of(task, None)
+        if own is None:
+            return self.merge(gates)
+        return self.merge(gates[:-1]) + gates[-1].view(-1, 1, 1, 1, 1) * own.kernel
 
     def merge(self, gates: Tensor) -> Tensor:
         """The one kernel ``(out_channels, in_channels, 5, 5, 5)`` that equals the gated branches.
@@ -75,28 +111,33 @@ class MoDEConv3d(nn.Module):
         return F.pad(inner, (1,) * 6) + g5 * self.conv5 + a5 / 125 * self.avg5
 
     @torch.no_grad()
-    def merge_exactly(self, gates: Tensor) -> Tensor:
-        """The same kernel, multiplied out in float64 and cast back; without gradients.
+    def merge_exactly(self, gates: Tensor, task: int = 0) -> Tensor:
+        """The kernel of a task, multiplied out in float64 and cast back; without gradients.
+
+        The gates have a sixth row where the task was added later.
 
         A few output channels at a time stay in the processor's cache: six times faster for the
         widest layers than :meth:`merge` in float64.
         """
+        own = self.added.of(task, None)
         merged = torch.empty_like(self.conv5)
         for first in range(0, self.out_channels, 4):
             rows = slice(first, first + 4)
-            g5, g3, g1, a3, a5 = gates[:, rows].double().reshape(len(EXPERTS), -1, 1, 1, 1, 1)
+            g5, g3, g1, a3, a5 = gates[:5, rows].double().reshape(5, -1, 1, 1, 1, 1)
             inner = g3 * self.conv3[rows]
             inner += a3 / 27 * self.avg3[rows]
             inner[..., 1:2, 1:2, 1:2] += g1 * self.conv1[rows]
             kernel = g5 * self.conv5[rows]
             kernel += a5 / 125 * self.avg5[rows]
             kernel[..., 1:4, 1:4, 1:4] += inner
+            if own is not None:
+                kernel += gates[5, rows].double().view(-1, 1, 1, 1, 1) * own.kernel[rows]
             merged[rows] = kernel
         return merged
 
     def forward(self, volume: Tensor, routing: Routing) -> Tensor:
         """Convolve ``(batch, in, z, y, x)``, each run of samples with the kernel of its task."""
-        kernels = (self.merge(self.gates(task)) for task, _ in routing)
+        kernels = (self.kernel(task) for task, _ in routing)
         if len(routing) == 1:
             return F.conv3d(volume, next(kernels), padding=2)
         runs = volume.split([samples for _, samples in routing])
@@ -107,16 +148,3 @@ class MoDEConv3d(nn.Module):
     def extra_repr(self) -> str:
         """Channels, for ``repr``."""
         return f"{self.in_channels}, {self.out_channels}"
-
-
-def route(tasks: list[int]) -> tuple[list[int] | None, Routing]:
-    """Order that brings samples of one task together, and the lengths of the runs.
-
-    Each distinct task of a batch then costs one merge and one convolution. The order is ``None``
-    where the batch is sorted already.
-    """
-    order = sorted(range(len(tasks)), key=tasks.__getitem__)
-    runs: dict[int, int] = {}
-    for sample in order:
-        runs[tasks[sample]] = runs.get(tasks[sample], 0) + 1
-    return (None if order == list(range(len(tasks))) else order), tuple(runs.items())

@@ -16,61 +16,10 @@ from napari_ink.errors import SettingsError
 from napari_ink.models.activations import ACTIVATIONS, build_activation
 from napari_ink.models.collapse import COLLAPSES, build_collapse
 from napari_ink.models.contract import GateOverride, InkNetwork
-from napari_ink.models.folding import folded_activation, folded_convolution, folded_mode
-from napari_ink.models.mode import MoDEConv3d, Routing, route
-from napari_ink.models.unet import FoldedUNet, UNet
-
-
-class MoDELayer(nn.Module):
-    """Dropout of whole channels, gated convolution, batch norm, activation.
-
-    The last layer of a network (``act=None``) has neither norm nor activation.
-    """
-
-    def __init__(self, conv: MoDEConv3d, act: nn.Module | None, dropout: float) -> None:
-        super().__init__()
-        # Dropping the only channel would drop the fragment.
-        self.dropout = nn.Dropout3d(dropout if conv.in_channels > 1 else 0.0)
-        self.conv = conv
-        self.norm = None if act is None else nn.BatchNorm3d(conv.out_channels)
-        self.act = act
-
-    def forward(self, features: Tensor, routing: Routing) -> Tensor:
-        """``(batch, in, z, y, x)`` to ``(batch, out, z, y, x)``."""
-        features = self.conv(self.dropout(features), routing)
-        return features if self.norm is None else self.act(self.norm(features))
-
-    def folded(self, gates: Tensor) -> nn.Module:
-        """Ordinary convolution and activation for gates ``(5, out)``."""
-        conv = folded_mode(self.conv, self.norm, gates)
-        return conv if self.act is None else nn.Sequential(conv, folded_activation(self.act))
-
-
-class ConvLayer(nn.Module):
-    """Convolution, batch norm, activation; ignores the task."""
-
-    def __init__(self, conv: nn.Module, act: nn.Module) -> None:
-        super().__init__()
-        self.conv = conv
-        norm = nn.BatchNorm3d if conv.weight.ndim == 5 else nn.BatchNorm2d
-        self.norm = norm(conv.out_channels)
-        self.act = act
-
-    def forward(self, features: Tensor, *routing) -> Tensor:
-        """``(batch, in, …)`` to ``(batch, out, …)``."""
-        return self.act(self.norm(self.conv(features)))
-
-    def folded(self) -> nn.Module:
-        """Convolution and activation."""
-        return nn.Sequential(folded_convolution(self.conv, self.norm), folded_activation(self.act))
-
-
-class PlainHead(nn.Conv2d):
-    """Last convolution of a 2D decoder; ignores the task."""
-
-    def forward(self, features: Tensor, *routing) -> Tensor:
-        """``(batch, in, y, x)`` to ``(batch, 1, y, x)``."""
-        return super().forward(features)
+from napari_ink.models.layers import ConvLayer, MoDELayer, PlainHead, add_tasks
+from napari_ink.models.mode import MoDEConv3d
+from napari_ink.models.routing import route
+from napari_ink.models.unet import Crossing, FoldedUNet, UNet
 
 
 class RepMode(UNet, InkNetwork):
@@ -98,6 +47,11 @@ class RepMode(UNet, InkNetwork):
         Share of the channels dropped before each MoDE convolution while training.
     gate_noise : float
         Standard deviation of normal noise on the gates' logits while training.
+    stochastic_depth : float
+        Probability with which a sample skips the second layer of a pair while training.
+    added_tasks : sequence of str
+        Names of tasks that were added to a trained network (:mod:`napari_ink.models.extend`), whose
+        indices follow those of ``tasks``. With any, only the last one's parts learn.
 
     Raises
     ------
@@ -107,6 +61,7 @@ class RepMode(UNet, InkNetwork):
 
     architecture = "repmode"
     output_stride = 1
+    mix_at = "crossing"
 
     def __init__(
         self,
@@ -119,6 +74,8 @@ class RepMode(UNet, InkNetwork):
         activation: str = "relu",
         dropout: float = 0.0,
         gate_noise: float = 0.0,
+        stochastic_depth: float = 0.0,
+        added_tasks: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
         self.arguments = _checked(
@@ -131,21 +88,23 @@ class RepMode(UNet, InkNetwork):
             activation=activation,
             dropout=dropout,
             gate_noise=gate_noise,
+            stochastic_depth=stochastic_depth,
+            added_tasks=added_tasks,
         )
         self.depth = depth
-        self.tasks = tuple(tasks)
+        self.tasks = (*tasks, *added_tasks)
         self.multiple_of = 2**levels
         self.output = "volume" if collapse == "none" else "layer"
         radius = receptive_radius(levels, decoder, collapse, activation)
         self.halo = -(-radius // self.multiple_of) * self.multiple_of
 
-        def mode(inputs: int, outputs: int) -> MoDELayer:
-            conv = MoDEConv3d(inputs, outputs, len(self.tasks), gate_noise)
-            return MoDELayer(conv, build_activation(activation, outputs), dropout)
+        def mode(inputs: int, outputs: int, skipping: float = 0.0) -> MoDELayer:
+            conv = MoDEConv3d(inputs, outputs, len(tasks), gate_noise)
+            return MoDELayer(conv, build_activation(activation, outputs), dropout, skipping)
 
-        def plain(inputs: int, outputs: int) -> ConvLayer:
+        def plain(inputs: int, outputs: int, skipping: float = 0.0) -> ConvLayer:
             conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-            return ConvLayer(conv, build_activation(activation, outputs, 2))
+            return ConvLayer(conv, build_activation(activation, outputs, 2), skipping)
 
         def resample(kind: type[nn.Module], inputs: int, outputs: int) -> ConvLayer:
             conv = kind(inputs, outputs, 2, stride=2, bias=False)
@@ -153,7 +112,9 @@ class RepMode(UNet, InkNetwork):
             return ConvLayer(conv, build_activation(activation, outputs, dims, resampling=True))
 
         def pair(layer: Callable, inputs: int, outputs: int) -> nn.ModuleList:
-            return nn.ModuleList([layer(inputs, outputs), layer(outputs, outputs)])
+            return nn.ModuleList(
+                [layer(inputs, outputs), layer(outputs, outputs, stochastic_depth)]
+            )
 
         def flat(channels: int, level: int) -> nn.Module:
             return build_collapse(
@@ -174,14 +135,17 @@ class RepMode(UNet, InkNetwork):
         )
         self.down = nn.ModuleList(resample(nn.Conv3d, w, w) for w in widths[:-1])
         self.bottleneck = pair(mode, widths[-2], widths[-1])
+        self.crossing = Crossing()
         self.flatten = nn.ModuleList(flat(w, level) for level, w in enumerate(widths) if flatten)
         self.up = nn.ModuleList(resample(transposed, 2 * w, w) for w in widths[:-1])
         self.decoder = nn.ModuleList(pair(layer, 2 * w, w) for w in widths[:-1])
         if flatten:
             self.head = PlainHead(width, 1, 3, padding=1)
         else:
-            self.head = MoDELayer(MoDEConv3d(width, 1, len(self.tasks), gate_noise), None, dropout)
+            self.head = MoDELayer(MoDEConv3d(width, 1, len(tasks), gate_noise), None, dropout)
         self.collapse = None if flatten or collapse == "none" else flat(1, 0)
+        if added_tasks:
+            add_tasks(self, len(tasks), len(added_tasks))
 
     def forward(self, volume: Tensor, task: Tensor) -> Tensor:
         """Logits of a batch whose samples may have different tasks.
@@ -210,6 +174,11 @@ class RepMode(UNet, InkNetwork):
         logits = self.walk(volume[order], routing)
         return logits[sorted(range(len(order)), key=order.__getitem__)]
 
+    def passing_order(self, task: Tensor) -> list[int]:
+        """Samples of one task pass together; see :class:`InkNetwork`."""
+        order, _ = route(task.tolist())
+        return super().passing_order(task) if order is None else order
+
     def check_shape(self, shape: Sequence[int]) -> None:
         """Raise SettingsError unless a volume of this shape fits; see :class:`InkNetwork`."""
         super().check_shape(shape)
@@ -229,15 +198,16 @@ class RepMode(UNet, InkNetwork):
     @torch.no_grad()
     def fold(self, task: int | str = 0, gates: GateOverride | None = None) -> FoldedUNet:
         """An ordinary network for one task; see :meth:`InkNetwork.fold`."""
-        chosen = self._gates(self.task_index(task), gates)
+        task = self.task_index(task)
+        chosen = self._gates(task, gates)
 
         def folded(name: str, part: nn.Module) -> nn.Module:
             if isinstance(part, nn.ModuleList):
                 return nn.ModuleList(folded(f"{name}.{i}", p) for i, p in enumerate(part))
             if isinstance(part, MoDELayer):
-                return part.folded(chosen[name])
+                return part.folded(chosen[name], task)
             if isinstance(part, ConvLayer):
-                return part.folded()
+                return part.folded(task)
             return copy.deepcopy(part)
 
         network = FoldedUNet()
@@ -305,21 +275,29 @@ def _checked(**arguments) -> dict:
     for name, allowed in choices.items():
         if arguments[name] not in allowed:
             refuse(name, f"must be one of {', '.join(allowed)}")
-    for name in ("dropout", "gate_noise"):
+    for name, end in {"dropout": 1, "gate_noise": 1000, "stochastic_depth": 1}.items():
         value = arguments[name]
-        if type(value) not in (int, float) or not 0 <= value < (1 if name == "dropout" else 1e3):
-            refuse(name, "must be a number from 0" + (" to below 1" if name == "dropout" else ""))
-    tasks = arguments["tasks"]
-    if (
-        not isinstance(tasks, list | tuple)
-        or not tasks
-        or not all(isinstance(task, str) and task for task in tasks)
-        or len(set(tasks)) < len(tasks)
-    ):
+        if type(value) not in (int, float) or not 0 <= value < end:
+            refuse(name, f"must be a number from 0 to below {end}")
+    tasks, added = arguments["tasks"], arguments["added_tasks"]
+    if not tasks or not _are_names(tasks):
         refuse("tasks", "must be a list of different names")
+    if not _are_names(added) or set(added) & set(tasks) or len(added) > 64:
+        refuse("added_tasks", "must be a list of at most 64 names, different from those of tasks")
     multiple = 2 ** arguments["levels"]
     if arguments["depth"] % multiple:
         refuse("depth", f"must be a multiple of {multiple} with {arguments['levels']} levels")
     if arguments["decoder"] == "2d" and arguments["collapse"] == "none":
         refuse("collapse", "a 2D decoder needs a collapse; a labelled volume needs decoder 3d")
-    return arguments | {"tasks": list(tasks)}
+    arguments |= {"tasks": list(tasks), "added_tasks": list(added)}
+    # Checkpoints from before these two arguments go on saying the same about their networks.
+    return {k: v for k, v in arguments.items() if v or k not in ("stochastic_depth", "added_tasks")}
+
+
+def _are_names(names: object) -> bool:
+    """Whether these are different names, or none at all."""
+    return (
+        isinstance(names, list | tuple)
+        and all(isinstance(name, str) and name for name in names)
+        and len(set(names)) == len(names)
+    )

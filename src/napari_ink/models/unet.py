@@ -6,6 +6,14 @@ import torch
 from torch import Tensor, nn
 
 
+class Crossing(nn.Module):
+    """What goes from encoder to decoder passes here unchanged, so that a hook can get at it."""
+
+    def forward(self, *features: Tensor) -> tuple[Tensor, ...]:
+        """Skips, level 0 first, and the bottleneck's output."""
+        return features
+
+
 class UNet(nn.Module):
     """Parts of a U-shaped network and the order in which a volume passes them.
 
@@ -20,6 +28,8 @@ class UNet(nn.Module):
         From level k to k + 1, and from level k + 1 to k.
     bottleneck : nn.ModuleList
         Layers below the last level.
+    crossing : Crossing
+        Between encoder and decoder.
     flatten : nn.ModuleList
         Collapses of the skips, level 0 first, and of the bottleneck; empty for a 3D decoder.
     head : nn.Module
@@ -31,6 +41,7 @@ class UNet(nn.Module):
     encoder: nn.ModuleList
     down: nn.ModuleList
     bottleneck: nn.ModuleList
+    crossing: Crossing
     flatten: nn.ModuleList
     up: nn.ModuleList
     decoder: nn.ModuleList
@@ -44,15 +55,16 @@ class UNet(nn.Module):
             for layer in level:
                 features = layer(features, *routing)
             skips.append(features)
-            features = down(features)
+            features = down(features, *routing)
         for layer in self.bottleneck:
             features = layer(features, *routing)
+        *skips, features = self.crossing(*skips, features)
         bottleneck = features
         if len(self.flatten):
             maps = zip(self.flatten, [*skips, features], strict=True)
             *skips, features = [flat(x, volume, bottleneck) for flat, x in maps]
         for up, level in zip(reversed(self.up), reversed(self.decoder), strict=True):
-            features = torch.cat([skips.pop(), up(features)], dim=1)
+            features = torch.cat([skips.pop(), up(features, *routing)], dim=1)
             for layer in level:
                 features = layer(features, *routing)
         logits = self.head(features, *routing)
