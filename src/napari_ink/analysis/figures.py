@@ -179,9 +179,9 @@ def map_beside_label(
     label, counts = np.asarray(label[shown], np.float32), np.asarray(counts[shown]) != 0
     counts = counts & ~np.isnan(probability)
     height, width = label.shape
-    figure, axes = new_figure(
-        11, min(14, 1.1 + 11 * height / width), 2, 2, sharex=True, sharey=True
-    )
+    # two panels and the colour bar beside one another; a title over each row
+    tall = 0.7 + 2 * 4.8 * height / width
+    figure, axes = new_figure(11, min(14, max(4, tall)), 2, 2, sharex=True, sharey=True)
     ink, truth = probability >= threshold, label >= 0.5
     extent = (0, width * step, height * step, 0)
     options = {"extent": extent, "interpolation": "antialiased", "cmap": _inferno()}

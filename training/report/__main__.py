@@ -1,0 +1,27 @@
+"""``python -m training.report runs/NAME``: write the report of a run, also of a running one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from napari_ink.errors import InkError
+from training.report.write import write_report
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; 2 and one line on an error the user can mend."""
+    parser = argparse.ArgumentParser(prog="training.report", description=__doc__)
+    parser.add_argument("folder", type=Path, help="runs/NAME")
+    try:
+        print(write_report(parser.parse_args(arguments).folder))
+    except InkError as error:
+        print(f"training.report: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

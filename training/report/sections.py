@@ -1,0 +1,344 @@
+"""The sections of a report: each a function of the run's folder that returns HTML."""
+
+from __future__ import annotations
+
+import numpy as np
+import yaml
+
+from napari_ink.analysis import metrics
+from napari_ink.analysis.figures import (
+    gate_chart,
+    map_beside_label,
+    reliability_chart,
+    threshold_chart,
+)
+from napari_ink.analysis.gates import gate_shares
+from training.report import curves, intensity
+from training.report.folder import Absent, RunFolder
+from training.report.page import drawing, escape, paragraph, photograph, picture, table
+
+_MAPS = 8  # validation fragments drawn; all are scored
+
+
+def what_was_run(run: RunFolder) -> str:
+    """The settings that matter most, and what became of them."""
+    config = run.config
+    rows = [("run", run.name), ("seed", str(config.get("seed", "?")))]
+    network, learning = config.get("network") or {}, config.get("learning") or {}
+    arguments = ", ".join(
+        f"{key} {' '.join(map(str, value)) if isinstance(value, list) else value}"
+        for key, value in (network.get("arguments") or {}).items()
+    )
+    rows.append(("network", f"{network.get('architecture', '?')} ({arguments})"))
+    if {"steps", "batch"} <= learning.keys():
+        steps, batch = learning["steps"], learning["batch"]
+        rows.append(("learning", f"{steps:,} steps of {batch} windows: {steps * batch:,} samples"))
+    if "losses" in learning:
+        rows.append(("loss", ", ".join(f"{k} × {v}" for k, v in learning["losses"].items())))
+    try:
+        rows += _of_the_checkpoint(run)
+        note = ""
+    except Absent as missing:
+        note = _absent(missing)
+    return table(rows) + note
+
+
+def _of_the_checkpoint(run: RunFolder) -> list[tuple[str, str]]:
+    network = run.network
+    info = network.info
+    size = sum(parameter.numel() for parameter in network.parameters())
+    rows = [("parameters", f"{size:,}")]
+    names = [str(entry.get("name", "?")) for entry in info.dataset]
+    more = "" if len(names) <= 6 else f" and {len(names) - 6} more"
+    kind = " (simulated, never scanned)" if info.simulated else ""
+    rows.append(("learned from", f"{len(names)} fragments{kind}: {', '.join(names[:6])}{more}"))
+    if info.window_mm is not None:
+        rows.append(
+            (
+                "window",
+                f"{info.window} px = {info.window_mm:.2f} mm at {info.voxel_size:g} µm"
+                + (": wide enough to learn letter shapes" if info.window_mm > 0.55 else ""),
+            )
+        )
+    if info.layers is not None:
+        rows.append(("layers", f"{info.layers[0]}:{info.layers[1]}"))
+    rows.append(("intensities", ", ".join(f"{k} {v}" for k, v in info.recipe.items())))
+    if "seconds" in info.training:
+        rows.append(("took", f"{info.training['seconds'] / 60:.1f} minutes"))
+    if "finished" in info.training:
+        rows.append(("finished", str(info.training["finished"])))
+    return rows
+
+
+def scores(run: RunFolder) -> str:
+    """All scores of the last look, pooled and by fragment, SSIM beside them."""
+    cut = run.threshold
+    rows = []
+    for one in run.maps:
+        rows.append(_scored(one.name, one.histogram, cut, one.similarity))
+    if len(rows) > 1:
+        known = [one for one in run.maps if not np.isnan(one.similarity)]
+        weights = [one.histogram.pixels for one in known]
+        values = [one.similarity for one in known]
+        mean = np.average(values, weights=weights) if known else float("nan")
+        rows.append(_scored("all pixels together", run.histogram, cut, float(mean)))
+    heading = ("fragment", "F0.5", "F1", "IoU", "precision", "recall", "AUC")
+    heading += ("AP", "calibration error", "SSIM", "ink", "pixels")
+    return (
+        table(rows, heading)
+        + paragraph(
+            f"Precision: how much of what is called ink (probability {cut:.3f} and above) is ink. "
+            "Recall: how much of the ink is called so. F0.5 joins the two and weighs precision "
+            "more, F1 both alike; IoU is what both agree on, divided by what either claims. AUC "
+            "and AP need no cut: AUC is the chance that an ink pixel gets a higher probability "
+            "than a bare one (.5: guessing). The cut was chosen for F0.5 on these fragments, so "
+            "F0.5 is flattered a little; AUC is not. Calibration error: how far probabilities "
+            "are from the share of ink, on average."
+        )
+        + paragraph(
+            "SSIM is the structural similarity of map and label (Wang et al. 2004: Gaussian "
+            "window of 11 px, σ 1.5 px, range 1), the mean over the pixels whose whole window "
+            "lies where the label counts. It compares pictures: it rewards smooth letters, and "
+            "is high for any map that is mostly empty where the label is. Nothing is chosen by "
+            "it."
+        )
+    )
+
+
+def _scored(name: str, histogram, cut: float, similarity: float) -> list:
+    values = metrics.summary(histogram, cut)
+    keys = ("f05", "f1", "iou", "precision", "recall", "auc", "ap", "ece")
+    numbers = [values[key] for key in keys] + [similarity]
+    shown = ["–" if np.isnan(value) else value for value in numbers]
+    share = values["ink_pixels"] / max(1, values["pixels"])
+    return [name, *shown, f"{share:.1%}", values["pixels"]]
+
+
+def learning(run: RunFolder) -> str:
+    """Curves of loss, learning rate and scores."""
+    log = run.log
+    parts = []
+    if "loss" in log:
+        parts.append(
+            drawing(
+                curves.loss_chart(log),
+                "Loss over the steps: pale, single batches; dark, their running mean; orange, on "
+                "the validation fragments, where it was logged. Training that falls while "
+                "validation rises means learning by heart. Below, the learning rate as scheduled.",
+            )
+        )
+    else:
+        parts.append(_absent("metrics.csv has no loss."))
+    scores = curves.score_chart(log)
+    if scores is None:
+        parts.append(_absent("metrics.csv has no scores: the run has not looked yet."))
+    else:
+        parts.append(
+            drawing(
+                scores,
+                "Scores on the validation fragments at every look, each at the cut that was best "
+                "at that look (drawn too). AUC needs no cut; calibration error is better low, "
+                "all others high.",
+            )
+        )
+    return "".join(parts)
+
+
+def maps(run: RunFolder) -> str:
+    """Every validation map beside its label."""
+    cut = run.threshold
+    parts = []
+    for one in run.maps[:_MAPS]:
+        figure = map_beside_label(one.probability, one.label, one.counts, cut)
+        caption = (
+            f"{one.name}, {one.label.shape[1]} × {one.label.shape[0]} px. Top: what the network "
+            "says, from black (no ink) to yellow (ink), and the label. Bottom: the map cut at "
+            f"{cut:.3f}, and the comparison: black was found, blue was missed, orange is no ink "
+            "in the label; shares are of all compared pixels. Grey is not compared: no papyrus, "
+            "or unlabelled."
+        )
+        parts.append(picture(figure, caption))
+    if len(run.maps) > _MAPS:
+        parts.append(_absent(f"{len(run.maps) - _MAPS} more fragments are scored, not drawn."))
+    return "".join(parts)
+
+
+def thresholds(run: RunFolder) -> str:
+    """Scores against the cut."""
+    return drawing(
+        threshold_chart(run.histogram, run.threshold),
+        "What each choice of the cut would have scored, over all validation pixels. To the left "
+        "everything is called ink (recall 1), to the right nothing. The grey line is the cut "
+        "stored with the checkpoint. A broad top means that the choice hardly matters.",
+    )
+
+
+def calibration(run: RunFolder) -> str:
+    """Reliability diagram."""
+    return drawing(
+        reliability_chart(run.histogram),
+        "Of the pixels to which the network gave a probability of, say, .8, eight in ten should "
+        "be ink: the dashed line. Below it the network is too sure of ink, above it not sure "
+        "enough. The bars count the pixels behind each point (logarithmic): few pixels, little "
+        "meaning.",
+    )
+
+
+def intensities(run: RunFolder) -> str:
+    """Grey levels with and without ink."""
+    found = run.intensities
+    layers = found.first_layer + np.arange(len(found.ink))
+    separation = intensity.separation(found)
+    summary = ""
+    if np.isfinite(separation).any():
+        best = int(np.nanargmax(np.abs(separation - 0.5)))
+        summary = paragraph(
+            f"Grey level alone separates best in layer {layers[best]}, with an AUC of "
+            f"{separation[best]:.3f}; .5 is guessing, and below .5 ink is the darker one."
+        )
+    return (
+        summary
+        + drawing(
+            intensity.layer_chart(found),
+            "Left: median and middle 80% of the normalised intensities in each layer, at pixels "
+            "with and without ink in the label. Right: how well the grey level of that one layer "
+            "tells ink from bare papyrus. Where the two bands lie on one another, a threshold on "
+            "grey levels shows nothing and texture must tell.",
+        )
+        + drawing(
+            intensity.distribution_chart(found),
+            "The same distributions in full, by layer: each curve has an area of 1, is smoothed "
+            "a little, and leaves out the outermost thousandths.",
+        )
+    )
+
+
+def gates(run: RunFolder) -> str:
+    """The gate chart of every task."""
+    from napari_ink.errors import InkError
+
+    network = run.network
+    parts = []
+    for task in network.tasks:
+        try:
+            shares = gate_shares(network, task)
+        except InkError as error:
+            raise Absent(f"{error.problem}.") from error
+        overall = zip(shares.experts, shares.overall, strict=True)
+        means = ", ".join(f"{name} {share:.1f}%" for name, share in overall)
+        parts.append(
+            drawing(
+                gate_chart(shares),
+                f"Task “{task}”: how much each expert weighs in the one kernel that each gated "
+                "block applies, mean over its channels. An expert is a convolution of 5, 3 or 1 "
+                "voxels a side, or an average over 3 or 5 followed by one of 1. An untrained "
+                f"network has about 20% each. Over all blocks: {means}.",
+            )
+        )
+    return "".join(parts)
+
+
+def speed(run: RunFolder) -> str:
+    """Samples seen a second."""
+    try:
+        column = run.log.get("samples_per_second")
+    except Absent:
+        column = None
+    if column is not None and len(column[0]) > 1:
+        return drawing(
+            curves.speed_chart(*column),
+            "Windows learned from in a second, as logged. Looks at the validation fragments are "
+            "not counted. A fall over time points to a disk or a machine that became busy.",
+        )
+    learning, training = run.config.get("learning") or {}, run.network.info.training
+    if not {"steps", "batch"} <= learning.keys() or not training.get("seconds"):
+        raise Absent("Neither log nor checkpoint says how long the run took.")
+    samples = learning["steps"] * learning["batch"]
+    return paragraph(
+        f"{samples / training['seconds']:.3g} samples a second: {samples:,} samples in "
+        f"{training['seconds'] / 60:.1f} minutes, looks at the validation fragments included."
+    )
+
+
+def windows(run: RunFolder) -> str:
+    """The windows that were learned from, counted and shown."""
+    parts = []
+    try:
+        columns = run.windows
+        parts.append(_counted(columns))
+    except Absent as missing:
+        parts.append(_absent(missing))
+    try:
+        parts.append(
+            photograph(
+                run.windows_picture,
+                "Windows that were learned from, over the label, and how much ink they hold.",
+            )
+        )
+    except Absent as missing:
+        parts.append(_absent(missing))
+    return "".join(parts)
+
+
+def _counted(columns: dict[str, np.ndarray]) -> str:
+    """Windows by fragment, split and kind."""
+    group = [name for name in ("source", "split", "kind") if name in columns]
+    if not group:
+        raise Absent("windows.parquet has none of the columns source, split, kind.")
+    keys = list(zip(*(columns[name] for name in group), strict=True))
+    counts: dict[tuple, list[float]] = {}
+    ink = columns.get("ink", np.full(len(keys), np.nan))
+    for key, share in zip(keys, ink, strict=True):
+        counts.setdefault(key, []).append(float(share))
+    rows = [
+        [*map(str, key), len(shares), f"{np.mean(shares):.1%}"]
+        for key, shares in sorted(counts.items(), key=str)
+    ]
+    return table(rows, (*group, "windows", "mean ink"))
+
+
+def settings(run: RunFolder) -> str:
+    """All settings, and the versions of the software."""
+    parts = []
+    try:
+        text = yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True)
+        parts.append(f"<pre>{escape(text)}</pre>")
+    except Absent as missing:
+        parts.append(_absent(missing))
+    try:
+        parts.append("<h3>Versions</h3>" + table(sorted(run.versions.items())))
+    except Absent as missing:
+        parts.append(_absent(missing))
+    return "".join(parts)
+
+
+def _absent(reason: object) -> str:
+    return paragraph(str(reason), "absent")
+
+
+#: In the order of the page.
+SECTIONS = (
+    ("What was run", what_was_run),
+    ("Scores", scores),
+    ("Curves", learning),
+    ("Maps beside labels", maps),
+    ("Score against threshold", thresholds),
+    ("Reliability", calibration),
+    ("Intensities", intensities),
+    ("Gates", gates),
+    ("Speed", speed),
+    ("Windows", windows),
+    ("Settings and versions", settings),
+)
+
+
+def build(run: RunFolder) -> list[tuple[str, str]]:
+    """Heading and body of each section; a missing piece is said in words."""
+    built = []
+    for heading, section in SECTIONS:
+        try:
+            body = section(run)
+        except Absent as missing:
+            body = _absent(missing)
+        built.append((heading, body))
+    return built
