@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib.util import find_spec
 from multiprocessing import get_context
@@ -39,7 +39,26 @@ def synthetic_fragments(config: SyntheticConfig) -> Iterator[Fragment]:
             "choose another data.synthetic.validation_seed",
         )
     strengths = [config.strengths[i % len(config.strengths)] for i in range(config.fragments)]
-    wanted = [*zip(seeds, strengths, strict=True), (config.validation_seed, 1.0)]
+    yield from simulated_at(
+        config, [*zip(seeds, strengths, strict=True), (config.validation_seed, 1.0)]
+    )
+
+
+def is_kept(config: SyntheticConfig, seed: int, strength: float) -> bool:
+    """Whether a fragment of this seed and ink strength is in the cache."""
+    return _file(config, seed, strength).exists()
+
+
+def simulated_at(
+    config: SyntheticConfig, wanted: Sequence[tuple[int, float]]
+) -> Iterator[Fragment]:
+    """The fragments of these ``(seed, ink strength)``; size and cache as configured.
+
+    Yields
+    ------
+    Fragment
+        In memory, in the order given; the first one once all are made.
+    """
     size = (config.depth, config.height, config.width, config.voxel_size)
     files = [_file(config, seed, strength) for seed, strength in wanted]
     missing = [i for i, file in enumerate(files) if not file.exists()]
