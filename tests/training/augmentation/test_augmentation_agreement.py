@@ -51,23 +51,27 @@ def agree_exactly(batch):
 
 
 def agree_in_place(batch):
-    """The spot in the volume's projection and the spot in the label have one middle."""
+    """The spot in the volume's projection and the spot in the label have one middle.
+
+    Of a spot that is half gone, no more is asked than that nobody has the whole of it.
+    """
     for volume, label, weight in zip(*batch[:3], strict=True):
         counted = weight[0].numpy() > 0
-        seen = spot(volume[0].amax(0).numpy(), counted, 0.3 * MARK)
-        told = spot(label[0].numpy(), counted, 0.3)
-        assert (seen is None) == (told is None)
-        if told is not None:
+        seen, brightness = spot(volume[0].amax(0).numpy() / MARK, counted)
+        told, certainty = spot(label[0].numpy(), counted)
+        if certainty >= 0.5:
+            assert brightness > 0.2
             assert np.hypot(*(seen - told)) < TOLERANCE
+        elif certainty <= 0.1:
+            assert brightness < 0.4
 
 
-def spot(plane, counted, least):
-    """Middle of what stands out, or ``None``."""
+def spot(plane, counted):
+    """Middle of what stands out, and by how much it does."""
     plane = (plane - np.median(plane)) * counted
-    if plane.max() < least:
-        return None
-    weights = plane * (plane > plane.max() / 2)
-    return np.array([(weights * axis).sum() for axis in np.indices(plane.shape)]) / weights.sum()
+    weights = plane * (plane >= plane.max() / 2)
+    middle = np.array([(weights * axis).sum() for axis in np.indices(plane.shape)])
+    return middle / max(weights.sum(), 1e-9), plane.max()
 
 
 @pytest.mark.parametrize("channels", [1, SIDE])
@@ -89,7 +93,7 @@ def test_a_marked_spot_stays_over_its_label(name, spots, seed):
     agree_in_place(Augmentation(config(**{name: STRONG[name]}), seed)(batch))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=40)
 @given(spots=places, seed=st.integers(0, 2**32 - 1))
 def test_all_together_keep_the_spot_over_its_label(spots, seed):
     names = set(STRONG) - {"mixup", "cutmix", "cutout", "blur", "noise"}
