@@ -145,7 +145,7 @@ class Blur:
     """
 
     p: float = _probability()
-    sigma: float = _within(1.0, 0, 64)
+    sigma: float = _within(0.7, 0, 64)
 
 
 @dataclass(frozen=True)
