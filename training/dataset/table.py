@@ -128,7 +128,8 @@ class WindowTable:
         """
         remedy = "remove it, and the windows are chosen again"
         try:
-            table = pq.read_table(path)
+            with pq.ParquetFile(path) as file:
+                table = file.read()
         except (OSError, pa.ArrowException) as error:
             message = " ".join(str(error).split())
             raise SettingsError(f"{path} cannot be read ({message})", remedy) from error
