@@ -153,6 +153,8 @@ class _Count:
 
     def after(self, layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor):
         """Follow what a layer gives, and count what it took."""
+        if isinstance(output, tuple):
+            return  # maps handed on as they are
         self._follow(output.untyped_storage())
         weight = getattr(layer, "weight", None)
         if weight is None:
