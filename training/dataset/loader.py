@@ -21,9 +21,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from napari_ink.errors import InkError, SettingsError
+from napari_ink.volumes.cache import DECODED
 from napari_ink.volumes.fragment import ArrayVolume
 from training.dataset.batch import Batch
 from training.dataset.windows import Order, Stack, WindowBatches, Windows
@@ -245,6 +246,7 @@ def _context():
 def _begin(worker: int) -> None:
     """A process that reads ends with the run, however that ends, and says nothing at Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    DECODED.limit //= get_worker_info().num_workers  # together they keep what one would
 
     def end() -> None:
         multiprocessing.parent_process().join()

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_ink.errors import FragmentError, InkError, SettingsError
+from napari_ink.volumes.cache import DECODED
 from napari_ink.volumes.convert import convert
 from napari_ink.volumes.fragment import Fragment
 from napari_ink.volumes.intensity import Recipe
@@ -215,6 +216,22 @@ def test_batches_do_not_depend_on_who_reads_them_from_where(workers, layers, zar
     assert len(fed) == 6
     for step, batch in enumerate(fed, start=2):
         assert_equal(batch, plain[step])
+
+
+class Kept:
+    """A volume whose voxels say how many megabytes of decoded layers this process may keep."""
+
+    shape, dtype = (DEPTH, HEIGHT, WIDTH), np.dtype(np.uint16)
+
+    def read(self, z, y, x):
+        return np.full(np.empty(self.shape)[z, y, x].shape, DECODED.limit >> 20, np.uint16)
+
+
+def test_decoded_layers_take_the_same_memory_however_many_processes_keep_them():
+    for workers, kept in ((1, 1024), (2, 512)):
+        data = batches(source(Fragment("a", "", "array", Kept())), steps=2)
+        for batch in build_loader(data, workers=workers):
+            assert (np.rint(batch.volume * 65535) == kept).all()
 
 
 def test_a_loader_can_be_left_and_iterated_again():
