@@ -123,7 +123,16 @@ def add_tasks(network: nn.Module, first: int, added: int) -> None:
     for module in list(network.modules()):
         if isinstance(module, MoDEConv3d):
             module.added.grow(first, [module.own_expert() for _ in range(added)])
-        elif isinstance(module, MoDELayer | ConvLayer | FReLU) and module.norm is not None:
-            norm = module.norm
-            parts = [type(norm)(norm.num_features) for _ in range(added)]
-            module.added_norms.grow(first, parts)
+    for _, module in normed_modules(network):
+        norm = module.norm
+        parts = [type(norm)(norm.num_features) for _ in range(added)]
+        module.added_norms.grow(first, parts)
+
+
+def normed_modules(network: nn.Module) -> list[tuple[str, MoDELayer | ConvLayer | FReLU]]:
+    """Names and modules of all that hold a batch norm, ``norm``, and its ``added_norms``."""
+    return [
+        (name, module)
+        for name, module in network.named_modules()
+        if isinstance(module, MoDELayer | ConvLayer | FReLU) and module.norm is not None
+    ]

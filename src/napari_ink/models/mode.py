@@ -73,14 +73,18 @@ class MoDEConv3d(nn.Module):
             nn.init.kaiming_uniform_(getattr(self, expert), a=math.sqrt(5))
         self.gate.reset_parameters()
 
+    def logits(self, task: int) -> Tensor:
+        """Logits of a task's gates, ``(experts · out_channels,)``, without noise."""
+        own = self.added.of(task, None)
+        # The gate sees a one-hot task, so the matrix product is one column of its weight.
+        return self.gate.weight[:, task] + self.gate.bias if own is None else own.gate
+
     def gates(self, task: int) -> Tensor:
         """Weight of each expert in each output channel, ``(5, out_channels)``; columns sum to 1.
 
         A task that was added later has a sixth row, of its own expert.
         """
-        own = self.added.of(task, None)
-        # The gate sees a one-hot task, so the matrix product is one column of its weight.
-        logits = self.gate.weight[:, task] + self.gate.bias if own is None else own.gate
+        logits = self.logits(task)
         if self.training and self.gate_noise > 0:
             logits = logits + self.gate_noise * torch.randn_like(logits)
         return logits.view(-1, self.out_channels).softmax(dim=0)
