@@ -102,8 +102,8 @@ def resample(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Fetch every plane at ``place``, bilinearly.
 
-    Outside the window the volume is mirrored and the weight is 0. A label is averaged over those
-    pixels that count; the weight is the share of them.
+    Outside the window volume and label are mirrored and the weight is 0. A label is averaged
+    over those pixels that count; the weight is the share of them.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def resample(
     grid = place.flip(-1) * (2 / side)  # grid_sample wants (x, y), ±1 at the window's border
     planes = functional.grid_sample(planes, grid, padding_mode="reflection", align_corners=False)
     volume, label, weight = planes.split([depth, channels, weight.shape[1]], 1)
-    label = torch.where(weight < LEAST_WEIGHT, 0, label / weight.clamp_min(LEAST_WEIGHT))
+    label = (label / weight.clamp_min(LEAST_WEIGHT)).clamp(0, 1)
     inside = (grid.abs() <= 1).all(-1)[:, None]
     weight = weight * (inside & (weight >= LEAST_WEIGHT))
-    return volume[:, None], label.clamp(0, 1) * inside, weight
+    return volume[:, None], label, weight
