@@ -1,19 +1,15 @@
-"""The settings of a run as frozen dataclasses, read from YAML and the command line.
-
-``python -m training.run CONFIG.yaml [--key value …]``: keys are dotted (``--learning.steps 500``),
-the command line wins over the file, and a key that does not exist is refused with the nearest one.
-"""
+"""The settings of a run as frozen dataclasses, read by :mod:`training.load_config`."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from functools import reduce
-from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
-from napari_ink.errors import SettingsError
+from training.augmentation.config import AugmentationConfig
+from training.dataset.config import SelectionConfig, SourceConfig
+from training.optimiser import OptimiserConfig
+from training.schedule import ScheduleConfig
 
 
 @dataclass(frozen=True)
@@ -55,32 +51,36 @@ class DataConfig:
 
     Attributes
     ----------
-    fragments : tuple of str
-        Paths of labelled fragments.
-    validation : tuple of str
-        Paths of the fragments that are only looked at.
+    sources : tuple of SourceConfig
+        Labelled fragments and parts of them, to learn from or to validate on.
     synthetic : SyntheticConfig
         Simulated fragments, beside those or instead.
+    selection : SelectionConfig
+        Which windows of them.
     layers : tuple of int, optional
-        Depth window ``(first, end)`` in stored numbering; ``None``: the network's depth, centred.
+        Depth window ``(first, end)`` in stored numbering of sources that have none of their own;
+        ``None``: the network's depth, centred.
     window : int
         Side of a training window in pixels. Above 0.55 mm a network learns letter shapes.
-    edges : float
-        Share of windows that lie at the edge of a stroke; the others lie anywhere on papyrus.
     recipe : dict
         Intensity recipe, see :class:`napari_ink.volumes.intensity.Recipe`.
-    jitter : float
-        Standard deviation of a window's random gain and offset, in normalised units.
+    fold : int, optional
+        Validate on the sources of this fold, learn from all others.
+    folds : int, optional
+        How many folds sources without one of their own are dealt out to.
+    cache : str
+        Folder in which raw windows are kept, for fragments that are slow to read; empty: nowhere.
     """
 
-    fragments: tuple[str, ...] = ()
-    validation: tuple[str, ...] = ()
+    sources: tuple[SourceConfig, ...] = ()
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
     layers: tuple[int, int] | None = None
     window: int = 32
-    edges: float = 0.5
     recipe: dict[str, Any] = field(default_factory=dict)
-    jitter: float = 0.05
+    fold: int | None = None
+    folds: int | None = None
+    cache: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,34 +97,79 @@ class LearningConfig:
 
     Attributes
     ----------
-    steps, batch : int
-        Optimiser steps, and windows a step.
-    learning_rate, weight_decay : float
-        Peak rate of the cycle; decay of everything but biases and norms.
-    warm_up : float
-        Share of the steps in which the rate rises.
+    steps : int
+        Optimiser steps.
+    batch : int
+        Windows a pass, on each device.
+    accumulate : int
+        Passes a step: their gradients are averaged.
+    freeze_norm : bool
+        Batch norm keeps its statistics, so that no window depends on those beside it.
+    optimiser : OptimiserConfig
+        How the weights move.
+    schedule : ScheduleConfig
+        How the learning rate goes over the run.
     clip : float
         Largest norm of the gradient.
     averaging : float
         Decay of the moving average of the weights, which is what is kept; 0: none.
     losses : dict
-        Weight of each loss, by name.
+        Weight of each loss by name, or its weight and parameters; see
+        :class:`training.losses.WeightedLoss`.
     validate_every : int
-        Steps between looks at the validation fragment.
-    precision : str
-        As Lightning names it: ``32-true``, ``bf16-mixed``, ``16-mixed``.
+        Steps between looks at the validation fragments; there is one at the end in any case.
+    score : str
+        Of those looks, which decides what is kept: ``f05``, ``auc``, ``iou`` or ``ap``.
     """
 
     steps: int = 2000
     batch: int = 16
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    warm_up: float = 0.2
+    accumulate: int = 1
+    freeze_norm: bool = False
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     clip: float = 1.0
     averaging: float = 0.99
-    losses: dict[str, float] = field(default_factory=lambda: {"bce": 0.5, "dice": 0.5})
+    losses: dict[str, Any] = field(default_factory=lambda: {"bce": 0.5, "dice": 0.5})
     validate_every: int = 250
-    precision: str = "32-true"
+    score: str = "f05"
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """The machine: where and how fast, and what is kept on the way. Nothing of it changes the task.
+
+    Attributes
+    ----------
+    accelerator : str
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    devices : int
+        Processes a node, each with a device of its own; 0: all GPUs there are.
+    nodes : int
+        Machines; more than one are started by torchrun or SLURM.
+    precision : str
+        ``fp32``, ``bf16``, or ``fp16`` (CUDA only).
+    threads : int
+        Threads of PyTorch on the CPU, a process; 0: its own choice.
+    workers : int
+        Processes that read windows ahead, a device; 0: none, right for fragments in memory.
+    keep_every : int
+        Steps between checkpoints; the last two are kept.
+    log_every : int
+        Steps between rows of the logs.
+    wandb : bool
+        Log to Weights & Biases too.
+    """
+
+    accelerator: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    precision: str = "fp32"
+    threads: int = 0
+    workers: int = 0
+    keep_every: int = 100
+    log_every: int = 10
+    wandb: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,112 +184,56 @@ class RunConfig:
         Of everything random here.
     runs : str
         Folder of all runs.
-    accelerator : str
-        As Lightning names it: ``auto``, ``cpu``, ``gpu``, ``mps``.
-    threads : int
-        Threads of PyTorch on the CPU; 0: its own choice.
+    extend : str
+        Checkpoint to start from, whose tasks stay as they are; empty: a fresh network.
+    new_task : str
+        The task that is added to it, and alone is learned.
     """
 
     name: str
     seed: int = 1
     runs: str = "runs"
-    accelerator: str = "auto"
-    threads: int = 0
+    extend: str = ""
+    new_task: str = ""
     data: DataConfig = field(default_factory=DataConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     learning: LearningConfig = field(default_factory=LearningConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
 
 #: The smallest and the largest value of a number that has such; both included.
-_BOUNDS = {
+BOUNDS = {
     "seed": (0, 2**32 - 1),
-    "threads": (0, 4096),
     "data.window": (1, 2**16),
-    "data.edges": (0, 1),
-    "data.jitter": (0, 1),
+    "data.synthetic.fragments": (0, 2**20),
+    "data.synthetic.first_seed": (0, 2**31),
+    "data.synthetic.validation_seed": (0, 2**31),
+    "data.synthetic.voxel_size": (1e-3, 1e4),
+    "data.selection.windows": (0, 2**31),
+    "data.selection.void": (0, 2**31),
+    "data.selection.buckets": (1, 1000),
+    "data.selection.counted": (1e-9, 1),
     "learning.steps": (1, 2**31),
     "learning.batch": (1, 2**16),
-    "learning.learning_rate": (1e-12, 1e3),
-    "learning.weight_decay": (0, 1e3),
-    "learning.warm_up": (0, 1),
+    "learning.accumulate": (1, 2**16),
     "learning.clip": (1e-12, 1e12),
     "learning.averaging": (0, 0.999999),
     "learning.validate_every": (1, 2**31),
+    "trainer.devices": (0, 4096),
+    "trainer.nodes": (1, 65536),
+    "trainer.threads": (0, 4096),
+    "trainer.workers": (0, 1024),
+    "trainer.keep_every": (1, 2**31),
+    "trainer.log_every": (1, 2**31),
 }
 
-
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
-    """A run's settings from a YAML file and ``--key value`` pairs.
-
-    Raises
-    ------
-    SettingsError
-        If the file cannot be read, a key does not exist or a value has the wrong type.
-    """
-    import yaml
-    from jsonargparse import ArgumentError, ArgumentParser
-
-    path = Path(path)
-    try:
-        tree = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        message = " ".join(str(error).split())
-        raise SettingsError(f"{path}: {message}", "give a readable YAML file") from error
-    if not isinstance(tree, dict):
-        raise SettingsError(f"{path} holds no settings", "start from training/configs/sample.yaml")
-    known = set(_keys(RunConfig))
-    given = {o.removeprefix("--").partition("=")[0] for o in overrides if o.startswith("--")}
-    for key in [*_paths(tree, known), *sorted(given)]:
-        if key not in known and not _inside_a_mapping(key, known):
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0)[0]
-            raise SettingsError(f"{path}: there is no setting {key!r}", f"did you mean {near!r}?")
-
-    parser = ArgumentParser(prog="training.run", exit_on_error=False)
-    parser.add_class_arguments(RunConfig)
-    parser.add_argument("--config", action="config")
-    try:
-        parsed = parser.parse_args(["--config", str(path), *overrides])
-    except ArgumentError as error:
-        message = " ".join(str(error).split())
-        raise SettingsError(f"{path}: {message}", "see training/config.py") from error
-    parsed.pop("config")
-    config = RunConfig(**vars(parser.instantiate_classes(parsed)))
-    for key, (least, most) in _BOUNDS.items():
-        value = reduce(getattr, key.split("."), config)
-        if not least <= value <= most:
-            raise SettingsError(
-                f"{path}: {key} is {value}", f"choose a number from {least:g} to {most:g}"
-            )
-    if not config.data.synthetic.strengths:
-        raise SettingsError(f"{path}: data.synthetic.strengths is empty", "give one or more")
-    return config
-
-
-def _keys(cls: type, prefix: str = "") -> Iterator[str]:
-    """All dotted keys of a dataclass, groups included."""
-    for name, kind in get_type_hints(cls).items():
-        yield prefix + name
-        if is_dataclass(kind):
-            yield from _keys(kind, f"{prefix}{name}.")
-
-
-def _paths(tree: Mapping[str, Any], known: set[str], prefix: str = "") -> Iterator[str]:
-    """The dotted keys of a YAML tree, down to where free-form mappings begin."""
-    for name, value in tree.items():
-        key = f"{prefix}{name}"
-        yield key
-        group = any(other.startswith(f"{key}.") for other in known)
-        if group and isinstance(value, Mapping):
-            yield from _paths(value, known, f"{key}.")
-
-
-def _inside_a_mapping(key: str, known: set[str]) -> bool:
-    """Whether a key such as ``network.arguments.width`` lies in a free-form mapping."""
-    parent = key.rpartition(".")[0]
-    return bool(parent) and (
-        (parent in known and not any(other.startswith(f"{parent}.") for other in known))
-        or _inside_a_mapping(parent, known)
-    )
+#: The values of a word that has only some.
+CHOICES = {
+    "learning.score": ("f05", "auc", "iou", "ap"),
+    "trainer.accelerator": ("auto", "cpu", "cuda", "mps"),
+    "trainer.precision": ("fp32", "bf16", "fp16"),
+}
 
 
 def to_tree(config: Any) -> Any:

@@ -1,47 +1,62 @@
 """A training run, from fragments to a checkpoint, readable from top to bottom.
 
-``python -m training.run training/configs/sample.yaml [--key value …]`` writes ``runs/NAME/``:
+usage: python -m training.run CONFIG.yaml [--key value …]
+       torchrun --nproc-per-node 4 -m training.run CONFIG.yaml --trainer.devices 4
+       python -m training.run CONFIG.yaml --extend CHECKPOINT.safetensors --new-task NAME
 
-- ``config.yaml``: the settings as run, the command line included
-- ``metrics.csv``: loss and learning rate by step, scores on the validation fragments
-- ``NAME.safetensors``: the network and all that is needed to use it
+Writes runs/NAME/:
+
+  config.yaml, versions.json       settings as run, the command line included; software
+  windows.parquet, windows.png     the windows that are learned from, and where they lie
+  metrics.csv, tensorboard/        loss and rates by step, scores of each look at the validation
+  last.ckpt, previous.ckpt         what the run goes on from, and the one before
+  best.ckpt                        that of the look with the best learning.score
+  NAME.safetensors                 the best look's weights and all that is needed to use them
+  validation/, intensity.npz       maps of the validation sources; grey levels by layer
+  report.html                      all of it to look at
+
+A run that was stopped, in whatever way, goes on when the same command is given again.
 """
 
 from __future__ import annotations
 
-import itertools
 import logging
+import signal
 import sys
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import lightning
-import numpy as np
 import torch
-import yaml
-from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, TQDMProgressBar
+from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
-from napari_ink.analysis import metrics
 from napari_ink.errors import InkError, SettingsError
-from napari_ink.models.checkpoint import CheckpointInfo, save_checkpoint
 from napari_ink.models.contract import InkNetwork
-from napari_ink.models.halo import HaloMeasurement, measure_halo
-from napari_ink.models.registry import build
-from napari_ink.volumes.fragment import Fragment
 from napari_ink.volumes.intensity import Recipe
-from napari_ink.volumes.layouts import open_fragment
-from training.config import RunConfig, load_config, to_tree
-from training.dataset.labelled import LabelledFragment, RandomBatches
+from training.checkpoints import Keeper, WholeFiles
+from training.config import RunConfig
+from training.dataset.loader import build_loader
+from training.dataset.picture import write_picture
+from training.dataset.sources import Source, open_sources
 from training.dataset.synthetic import synthetic_fragments
-from training.module import InkModule, count
-
-HALO_WINDOWS = 16  # a validation fragment
+from training.dataset.table import WindowTable, select_windows
+from training.dataset.windows import WindowBatches
+from training.folder import Place, settle
+from training.guard import NaNGuard
+from training.intensities import keep_intensities
+from training.journal import Journal, open_logs
+from training.load_config import describe_settings, load_config
+from training.look import Look, counted, validation_batches
+from training.machine import PRECISIONS, agreed, check_machine, check_space, is_first, say
+from training.module import InkModule
+from training.result import describe, finish, halo_window
+from training.start import build_network, choose_recipe, task_names
 
 
 def run(config: RunConfig) -> Path:
@@ -53,233 +68,224 @@ def run(config: RunConfig) -> Path:
         Before any work, for settings, fragments or labels that do not do.
     """
     started = time.perf_counter()
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    lightning.seed_everything(config.seed, verbose=False)
+    device, devices = check_machine(config.trainer)
+    if config.trainer.threads:
+        torch.set_num_threads(config.trainer.threads)
+    torch.manual_seed(config.seed)
 
-    network = build(config.network.architecture, config.network.arguments)
-    network.check_shape((1, 1, network.depth, config.data.window, config.data.window))
-    recipe = Recipe.from_dict(config.data.recipe)
-    if recipe.window is not None:
-        if recipe.window != config.data.window:
-            raise SettingsError(
-                f"windows of {config.data.window} px, normalised as windows of {recipe.window} px",
-                "make data.window and data.recipe.window agree",
-            )
-        # Prediction must tile with it, so a halo has to fit into one on either side.
-        step = network.multiple_of
-        network.halo = min(network.halo, (recipe.window - step) // 2 // step * step)
-    learn, look = open_fragments(config, network, recipe)
+    network = build_network(config)
+    recipe = choose_recipe(config, network)
+    sources = open_all(config, network, recipe)
+    look = [source for source in sources if source.validation]
     side = halo_window(network, recipe, look)
-    windows = RandomBatches(
-        learn,
-        side=config.data.window,
-        batch=config.learning.batch,
-        steps=config.learning.steps,
-        edges=config.data.edges,
-        seed=config.seed,
-    )
+    table = select_windows(sources, config.data.window, config.data.selection, config.seed)
     # Validation predicts as a reader would, which takes the metadata of a checkpoint.
-    network.info = describe(config, network, recipe, learn)
-    module = InkModule(network, config, look)
-
-    folder = new_folder(Path(config.runs), config.name)
-    (folder / "config.yaml").write_text(yaml.safe_dump(to_tree(config), sort_keys=False))
-    print(f"{folder}: learning from {len(learn)} fragments, validating on {len(look)}")
-
-    train(config, folder, module, windows)
-
-    network.eval().cpu()
-    halo = choose_halo(network, look, side)
-    network.halo = halo.halo
-    histogram = sum((count(network, labelled) for labelled in look), metrics.Histogram())
-    threshold = metrics.best_threshold(histogram)
-    scores = metrics.json_ready(metrics.summary(histogram, threshold))
-    info = replace(
-        network.info,
-        halo=halo.halo,
-        thresholds={network.tasks[0]: threshold},
-        metrics={"validation": [part.fragment.name for part in look], **scores},
-        training={
-            "config": settings_of(config),
-            "seconds": round(time.perf_counter() - started),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "halo": {"on": [part.fragment.name for part in look], **halo.record()},
-        },
+    network.info = describe(config, network, recipe, sources)
+    module = InkModule(network, config)
+    module.augmentation.check(network, config.data.window)
+    check_space(config, network, sum(s.box.shape[0] * s.box.shape[1] for s in look), side)
+    trainer = build_trainer(config, device, devices, network)
+    share = {"rank": trainer.global_rank, "world": trainer.world_size}
+    learning = config.learning
+    windows = WindowBatches(
+        sources,
+        table,
+        config.data.window,
+        learning.batch,
+        learning.steps * learning.accumulate,
+        config.seed,
+        tasks=network.tasks,
+        cache=config.data.cache or None,
+        **share,
     )
-    checkpoint = folder / f"{config.name}.safetensors"
-    save_checkpoint(checkpoint, network, info)
-    print(
-        f"{checkpoint}: F0.5 {scores['f05']:.3f}, AUC {scores['auc']:.3f}, IoU {scores['iou']:.3f} "
-        f"at {threshold:.3f} on validation, halo {halo.halo} px (without the rest of the context "
-        f"the map changed by up to {halo.largest:.4f} on {halo.pixels} px), "
-        f"{(time.perf_counter() - started) / 60:.1f} minutes"
-    )
+
+    with ExitStack() as stack:
+        locks: list[Any] = []
+        stack.callback(lambda: [lock.release() for lock in locks])
+        decided = agreed(trainer, lambda: settle(config, module.state_dict(), locks).to_json())
+        place = Place.from_json(decided)
+        if is_first():
+            keep_table(place.folder, sources, table)
+            keep_intensities(place.folder, sources, table, config.seed)
+        say(f"{place.folder}: learning from {len(sources) - len(look)}, validating on {len(look)}")
+        for shortfall in table.shortfalls:
+            say(f"{shortfall}")
+
+        windows.first_step = place.step * learning.accumulate
+        batches = validation_batches(
+            sources,
+            table,
+            side=config.data.window,
+            batch=learning.batch,
+            tasks=network.tasks,
+            **share,
+        )
+        module.feed(windows, Look(look, batches, place.folder, **share))
+        fit(config, place, trainer, module, device)
+        if not is_first():
+            return place.folder / f"{config.name}.safetensors"
+
+        checkpoint, sentence = finish(config, place.folder, module.to(device), look, side)
+        report(place.folder)
+        say(f"{checkpoint}: {sentence}, {(time.perf_counter() - started) / 60:.1f} minutes")
     return checkpoint
 
 
-def open_fragments(
-    config: RunConfig, network: InkNetwork, recipe: Recipe
-) -> tuple[list[LabelledFragment], list[LabelledFragment]]:
-    """Fragments to learn from and fragments to validate on, ready to be cut into windows."""
-    learn = [open_fragment(path) for path in config.data.fragments]
-    look = [open_fragment(path) for path in config.data.validation]
-    if config.data.synthetic.fragments:
-        *simulated, unseen = synthetic_fragments(config.data.synthetic)
-        learn += simulated
-        look.append(unseen)
-    if not learn or not look:
-        raise SettingsError(
-            "a run without fragments to learn from or to validate on",
-            "set data.fragments and data.validation, or data.synthetic.fragments",
-        )
-    seen = {fragment.fingerprint() for fragment in learn}
-    for fragment in look:
-        if fragment.fingerprint() in seen:
+def open_all(config: RunConfig, network: InkNetwork, recipe: Recipe) -> list[Source]:
+    """All that is learned from and looked at, simulated fragments included."""
+    data = config.data
+    simulated = []
+    if data.synthetic.fragments:
+        *learn, unseen = synthetic_fragments(data.synthetic)
+        simulated = [(fragment, False) for fragment in learn] + [(unseen, True)]
+    sources = open_sources(
+        data.sources,
+        recipe=recipe,
+        depth=network.depth,
+        context=network.halo,
+        tasks=task_names(config, network),
+        fold=data.fold,
+        folds=data.folds,
+        layers=data.layers,
+        simulated=simulated,
+    )
+    for source in sources:
+        if config.new_task and not source.validation and source.task != config.new_task:
             raise SettingsError(
-                f"{fragment.name} is both learned from and validated on", "leave it out of one"
+                f"{source.name} has the old task {source.task!r}, which learns nothing any more",
+                f"give it the task {config.new_task!r}, or leave it out",
             )
-
-    def ready(fragment: Fragment) -> LabelledFragment:
-        return LabelledFragment.prepare(fragment, recipe, network.depth, config.data.layers)
-
-    prepared = [ready(fragment) for fragment in learn], [ready(fragment) for fragment in look]
-    for parts, purpose in zip(prepared, ("learn from", "validate on"), strict=True):
-        if not any(part.has_ink for part in parts):
+    for validation, purpose in ((False, "learn from"), (True, "validate on")):
+        parts = [source for source in sources if source.validation is validation]
+        if not any((counted(s, s.box) & (s.label[s.box.slices] > 127)).any() for s in parts):
             raise SettingsError(
-                f"there is no ink to {purpose} in {', '.join(p.fragment.name for p in parts)}",
+                f"there is no ink to {purpose} in {', '.join(part.name for part in parts)}",
                 "add a fragment whose label has ink",
             )
-    return prepared
+    return sources
 
 
-def describe(
-    config: RunConfig, network: InkNetwork, recipe: Recipe, learn: list[LabelledFragment]
-) -> CheckpointInfo:
-    """What is known of the checkpoint before anything is learned."""
-    fragments = [part.fragment for part in learn]
-    sizes = {fragment.voxel_size for fragment in fragments}
-    windows = {part.stored_layers for part in learn}
-    size = sizes.pop() if len(sizes) == 1 else None
-    return CheckpointInfo.of(
-        network,
-        recipe=recipe.to_dict(),
-        layers=windows.pop() if len(windows) == 1 else None,
-        voxel_size=None if size is None else size[1],
-        window=config.data.window,
-        dataset=tuple({"name": f.name, "fingerprint": f.fingerprint()} for f in fragments),
-        simulated=all(fragment.simulated for fragment in fragments),
-        versions={"lightning": lightning.__version__},
-    )
+def keep_table(folder: Path, sources: Sequence[Source], table: WindowTable) -> None:
+    """The windows as a table and as a picture."""
+    table.write(folder / "windows.parquet")
+    write_picture(folder / "windows.png", sources, table)
 
 
-def settings_of(config: RunConfig) -> dict:
-    """What made the network, for its metadata: not where this machine kept its files."""
-    tree = to_tree(config)
-    del tree["runs"], tree["data"]["synthetic"]["cache"]
-    return tree
-
-
-def train(
-    config: RunConfig,
-    folder: Path,
-    module: InkModule,
-    windows: RandomBatches,
-) -> None:
-    """Take all steps; the network keeps the averaged weights."""
-    learning = config.learning
+def build_trainer(
+    config: RunConfig, device: str, devices: int, network: InkNetwork
+) -> lightning.Trainer:
+    """Lightning's trainer, without logs and checkpoints, which need a folder."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it recommends products
-    callbacks = [TQDMProgressBar(refresh_rate=10), LearningRateMonitor("step")]
+    settings, learning = config.trainer, config.learning
+    strategy: Any = "auto"
+    if devices * settings.nodes > 1:
+        # Which experts and layers a process uses may differ from batch to batch.
+        some = len(network.tasks) > 1 or bool(network.arguments.get("stochastic_depth"))
+        strategy = DDPStrategy(find_unused_parameters=some)
+    callbacks: list[Callback] = [LastLook()]
+    if is_first() and sys.stderr.isatty():
+        callbacks.append(TQDMProgressBar(refresh_rate=10))
     if learning.averaging:
         callbacks.append(EMAWeightAveraging(decay=learning.averaging))
-    trainer = lightning.Trainer(
+    return lightning.Trainer(
         max_steps=learning.steps,
-        accelerator=config.accelerator,
-        devices=1,
-        precision=learning.precision,
+        accelerator=device,
+        devices=devices,
+        num_nodes=settings.nodes,
+        strategy=strategy,
+        precision=PRECISIONS[settings.precision],
+        accumulate_grad_batches=learning.accumulate,
         gradient_clip_val=learning.clip,
-        val_check_interval=min(learning.validate_every, learning.steps),
+        val_check_interval=min(learning.validate_every, learning.steps) * learning.accumulate,
         num_sanity_val_steps=0,
+        use_distributed_sampler=False,  # batches are shared out by seed and step
         callbacks=callbacks,
-        logger=CSVLogger(folder, name="", version=""),
-        log_every_n_steps=10,
+        plugins=[WholeFiles()],
+        logger=False,
+        log_every_n_steps=1,
         enable_checkpointing=False,
         enable_model_summary=False,
+        enable_progress_bar=is_first() and sys.stderr.isatty(),
     )
-    with warnings.catch_warnings():
-        # Batches are cut in this process: a window in memory costs less than its way to another.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        # The folder is new; what lies in it are this run's settings.
-        warnings.filterwarnings("ignore", message="Experiment logs directory .* exists")
-        trainer.fit(
-            module,
-            DataLoader(windows, batch_size=None, shuffle=False),
-            DataLoader(range(len(module.look)), batch_size=None),
-        )
 
 
-def halo_window(network: InkNetwork, recipe: Recipe, look: list[LabelledFragment]) -> int:
-    """Side of the windows that the halo will be measured on, known before anything is learned.
+class LastLook(Callback):
+    """There is a look at the end, also where the steps are no multiple of the interval."""
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, module: InkModule, batch: Any, number: int
+    ) -> None:
+        """Make the last pass one that is followed by a look."""
+        if number + 1 == trainer.max_steps * module.config.learning.accumulate:
+            trainer.val_check_batch = 1
+
+
+def fit(
+    config: RunConfig, place: Place, trainer: lightning.Trainer, module: InkModule, device: str
+) -> None:
+    """Take all steps that are left; the module keeps the averaged weights.
 
     Raises
     ------
-    SettingsError
-        If a validation fragment, or the recipe's window, is too small to measure a halo on.
+    InkError
+        When it cannot go on: no number any more, no room on the disk.
     """
-    step = network.multiple_of
-    smallest = min(side for part in look for side in part.label.shape)
-    side = recipe.window or min(2 * (2 * network.halo + step), smallest) // step * step
-    if side > smallest or side < 3 * step:
-        raise SettingsError(
-            f"the halo cannot be measured on windows of {side} px in a validation fragment of "
-            f"{smallest} px",
-            f"validate on a larger fragment, with windows of {3 * step} px or more",
-        )
-    return side
-
-
-def choose_halo(network: InkNetwork, look: list[LabelledFragment], side: int) -> HaloMeasurement:
-    """How much context a block needs, measured where ink begins in the validation fragments."""
-    random = np.random.default_rng(0)
-    windows = []
-    for part in look:
-        points = part.edge_points() if part.edge_points().size else part.papyrus_points()
-        for point in random.choice(points, HALO_WINDOWS):
-            corner = np.array(divmod(int(point), part.label.shape[1])) - side // 2
-            y0, x0 = np.clip(corner, 0, np.array(part.label.shape) - side)
-            windows.append(part.cut(int(y0), int(x0), side)[0])
-    return measure_halo(network, 0, torch.from_numpy(np.stack(windows)[:, None]))
-
-
-def new_folder(runs: Path, name: str) -> Path:
-    """``runs/NAME``, or ``runs/NAME-2`` and so on: no run writes over another's files."""
-    for number in itertools.count(1):
-        folder = runs / (name if number == 1 else f"{name}-{number}")
+    settings = config.trainer
+    trainer.loggers = open_logs(config, place.folder, place.step) if is_first() else []
+    trainer.callbacks += [
+        Journal(settings.log_every),
+        NaNGuard(place.folder, scaled=settings.precision == "fp16"),
+        Keeper(place.folder, settings.keep_every, config.learning.score),
+    ]
+    loader = build_loader(module.data.windows, workers=settings.workers, device=device, notice=say)
+    interrupt = signal.getsignal(signal.SIGINT)
+    with warnings.catch_warnings():
+        # Batches are cut in this process: a window in memory costs less than its way to another.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
         try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise SettingsError(
-                f"cannot make {folder} ({error.strerror})", "choose another --runs folder"
-            ) from error
-        return folder
-    raise AssertionError
+            trainer.fit(
+                module,
+                loader,
+                DataLoader(range(len(module.data.look.sources) + 1), batch_size=None),
+                ckpt_path=place.checkpoint,
+                weights_only=True,
+            )
+        except SystemExit as stopped:  # Lightning's answer to Ctrl-C
+            signal.signal(signal.SIGINT, interrupt)
+            raise KeyboardInterrupt from stopped
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def report(folder: Path) -> None:
+    """Write the report. The run is safe by now, whatever happens here."""
+    from training.report.write import write_report
+
+    try:
+        write_report(folder)
+    except Exception as error:
+        say(f"no report ({type(error).__name__}: {error}): python -m training.report {folder}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 2 and one line on an error the user can mend."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if not arguments or {"-h", "--help"} & set(arguments):
         print(__doc__)
+        if arguments:
+            print(f"settings, in CONFIG.yaml or as --key value:\n{describe_settings()}")
         return 0 if arguments else 2
     try:
         run(load_config(arguments[0], arguments[1:]))
     except InkError as error:
-        print(f"training: {error}", file=sys.stderr)
+        if is_first():
+            print(f"training: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("training: stopped", file=sys.stderr)
+        if is_first():
+            print("training: stopped; the same command goes on from here", file=sys.stderr)
         return 130
     return 0
 

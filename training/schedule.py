@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
     ConstantLR,
     CosineAnnealingLR,
@@ -183,16 +182,3 @@ SCHEDULES: dict[str, Callable[[Optimizer, ScheduleConfig, int], LRScheduler]] = 
     "triangular2": _triangular2,
     "plateau": _plateau,
 }
-
-
-def build_optimiser(network: nn.Module, learning) -> tuple[AdamW, OneCycleLR]:
-    """AdamW under a one-cycle learning rate, from a ``LearningConfig``."""
-    from training.optimiser import OptimiserConfig
-    from training.optimiser import build_optimiser as build
-
-    optimiser = build(
-        network,
-        OptimiserConfig(learning_rate=learning.learning_rate, weight_decay=learning.weight_decay),
-    )
-    schedule = ScheduleConfig(warm_up=learning.warm_up)
-    return optimiser, build_schedule(optimiser, schedule, learning.steps)["scheduler"]

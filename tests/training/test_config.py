@@ -1,12 +1,15 @@
 """A run's settings: the file, the command line, and what is refused."""
 
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
 from napari_ink.errors import SettingsError
-from training.config import RunConfig, load_config, to_tree
+from training.config import RunConfig, to_tree
+from training.load_config import load_config
+from training.run import main
 
 CONFIGS = sorted((Path(__file__).parents[2] / "training/configs").glob("*.yaml"))
 
@@ -45,6 +48,13 @@ def test_one_argument_of_the_network_can_be_changed_alone(tmp_path):
         ("name: a\nlearning: {step: 10}\n", [], "learning.step", "learning.steps"),
         ("name: a\nlearing: {steps: 10}\n", [], "learing", "learning"),
         ("name: a\n", ["--data.windows", "3"], "data.windows", "data.window"),
+        ("name: a\n", ["--new-tusk", "b"], "new_tusk", "new_task"),
+        (
+            "name: a\ndata: {sources: [{path: b, regin: [1]}]}\n",
+            [],
+            "data.sources[].regin",
+            "data.sources[].region",
+        ),
         ("name: a\n", ["--data.windows=3"], "data.windows", "data.window"),
     ],
 )
@@ -70,18 +80,85 @@ def test_wrong_types_and_broken_files_give_one_line(tmp_path, text):
         ("learning.steps", "0"),
         ("learning.batch", "0"),
         ("learning.averaging", "1.0"),
-        ("learning.learning_rate", "nan"),
-        ("data.edges", "1.5"),
+        ("learning.accumulate", "0"),
+        ("optimiser.learning_rate", "nan"),
+        ("schedule.warm_up", "-1"),
+        ("augmentation.flip.p", "2"),
+        ("data.selection.counted", "0"),
+        ("trainer.devices", "-1"),
         ("data.synthetic.strengths", "[]"),
-        ("threads", "-1"),
+        ("trainer.threads", "-1"),
         ("seed", "-1"),
     ],
 )
 def test_number_that_makes_no_run_is_refused_by_its_key(tmp_path, key, value):
+    under = "learning." if key.startswith(("optimiser", "schedule")) else ""
     with pytest.raises(SettingsError, match=key):
-        load_config(write(tmp_path, "name: a\n"), [f"--{key}={value}"])
+        load_config(write(tmp_path, "name: a\n"), [f"--{under}{key}={value}"])
 
 
 def test_missing_file_gives_one_line(tmp_path):
     with pytest.raises(SettingsError, match=r"none\.yaml"):
         load_config(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("trainer.accelerator", "foo"),
+        ("trainer.precision", "foo"),
+        ("learning.score", "foo"),
+        ("trainer.devices", "foo"),
+        ("name", "../x"),
+        ("name", "."),
+        ("name", ""),
+        ("name", "a/b"),
+    ],
+)
+def test_word_that_means_nothing_is_refused_in_one_line(tmp_path, key, value):
+    with pytest.raises(SettingsError, match=key) as caught:
+        load_config(write(tmp_path, "name: a\n"), [f"--{key}={value}"])
+    assert "\n" not in str(caught.value)
+
+
+def test_keys_that_are_no_words_are_refused(tmp_path):
+    with pytest.raises(SettingsError, match="True"):
+        load_config(write(tmp_path, "name: a\non: 3\n"))
+
+
+def test_a_switch_needs_no_value_and_dashes_will_do(tmp_path):
+    path = write(tmp_path, "name: a\n")
+    config = load_config(path, ["--trainer.wandb", "--extend", "b", "--new-task", "c"])
+    assert config.trainer.wandb
+    assert (config.extend, config.new_task) == ("b", "c")
+    assert not load_config(path, ["--trainer.wandb", "false"]).trainer.wandb
+    with pytest.raises(SettingsError, match="go together"):
+        load_config(path, ["--extend", "b"])
+
+
+def test_sources_are_read_from_a_list(tmp_path):
+    second = "{path: c, region: [0, 4, 0, 5], validation: true}"
+    text = f"name: a\ndata: {{sources: [{{path: b}}, {second}]}}\n"
+    first, second = load_config(write(tmp_path, text)).data.sources
+    assert (first.path, first.validation, first.region) == ("b", False, None)
+    assert (second.path, second.validation, second.region) == ("c", True, (0, 4, 0, 5))
+
+
+def keys(config, prefix=""):
+    for part in fields(config):
+        value = getattr(config, part.name)
+        if is_dataclass(value):
+            yield from keys(value, f"{prefix}{part.name}.")
+        else:
+            yield f"{prefix}{part.name}"
+
+
+def test_help_lists_every_setting_with_its_default_and_usage_is_printed_without_arguments(capsys):
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    for key in keys(RunConfig("a")):
+        assert f"  --{key}" in text
+    assert "--trainer.keep_every = 100\n" in text
+    assert "--data.sources[].part = ''\n" in text
+    assert main([]) == 2
+    assert "usage: python -m training.run CONFIG.yaml" in capsys.readouterr().out

@@ -1,62 +1,19 @@
 """The whole run, small: settings in, checkpoint out."""
 
-import csv
+import json
 
 import numpy as np
 import pytest
-import tifffile
 import torch
-import yaml
-from PIL import Image
+from small_run import DEPTH, log, small
 
 from napari_ink import load_checkpoint, predict
 from napari_ink.inference.settings import PredictionSettings
-from napari_ink.models.checkpoint import CheckpointInfo
-from napari_ink.models.registry import build
 from napari_ink.volumes.fragment import Fragment
 from napari_ink.volumes.intensity import Recipe
-from training.config import load_config
-from training.dataset.labelled import LabelledFragment
-from training.module import count
-from training.run import main, open_fragments
-
-DEPTH = 8
-
-
-def small(tmp_path, **others):
-    """A run of seconds, as a YAML file."""
-    tree = {
-        "name": "small",
-        "seed": 4,
-        "runs": str(tmp_path / "runs"),
-        "accelerator": "cpu",
-        "data": {
-            "window": 16,
-            "recipe": {"kind": "fixed", "mean": 0.45, "std": 0.15},
-            "synthetic": {
-                "fragments": 2,
-                "depth": DEPTH,
-                "height": 96,
-                "width": 128,
-                "voxel_size": 64.0,  # a letter has some 40 pixels
-                "cache": str(tmp_path / "cache"),
-            },
-        },
-        "network": {
-            "arguments": {
-                "width": 4,
-                "levels": 1,
-                "depth": DEPTH,
-                "decoder": "2d",
-                "collapse": "conv2d",
-                "tasks": ["ink"],
-            }
-        },
-        "learning": {"steps": 6, "batch": 4, "validate_every": 3},
-    } | others
-    path = tmp_path / "small.yaml"
-    path.write_text(yaml.safe_dump(tree))
-    return path
+from training.checkpoints import BEST
+from training.load_config import load_config
+from training.run import main, open_all
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +23,11 @@ def finished(tmp_path_factory):
     path = small(tmp_path)
     assert main([str(path), "--learning.averaging", "0.5"]) == 0
     return tmp_path / "runs" / "small", path
+
+
+def opened(path, model):
+    config = load_config(path)
+    return open_all(config, model, Recipe.from_dict(model.info.recipe))
 
 
 def test_run_leaves_a_checkpoint_with_all_that_is_needed_to_use_it(finished):
@@ -82,40 +44,87 @@ def test_run_leaves_a_checkpoint_with_all_that_is_needed_to_use_it(finished):
     assert info.training["config"]["learning"]["averaging"] == 0.5
     assert str(folder.parent) not in info.to_json()
     assert {"torch", "lightning", "napari-ink"} <= set(info.versions)
-    learn, look = open_fragments(config, model, Recipe.from_dict(info.recipe))
+    sources = opened(path, model)
     assert [entry["fingerprint"] for entry in info.dataset] == [
-        part.fragment.fingerprint() for part in learn
+        source.fragment.fingerprint() for source in sources if not source.validation
     ]
-    histogram = count(model, look[0])
-    assert info.metrics["pixels"] == histogram.pixels == look[0].weight.sum()
     assert 0 < info.thresholds["ink"] < 1
 
 
-def test_threshold_is_the_validation_fragments_best(finished):
+def test_scores_and_threshold_are_those_of_the_prediction_that_a_reader_gets(finished):
     folder, path = finished
     model = load_checkpoint(folder / "small.safetensors")
-    _, look = open_fragments(load_config(path), model, Recipe.from_dict(model.info.recipe))
-    ink = np.full(look[0].label.shape, np.nan)
-    for done in predict(look[0].fragment, model):
+    (look,) = (source for source in opened(path, model) if source.validation)
+    ink = np.full(look.label.shape, np.nan)
+    for done in predict(look.fragment, model):
         ink[done.box.slices] = done.probability
-    inside = look[0].weight
-    label, ink = look[0].label[inside] >= 0.5, np.float64(np.float16(ink[inside]))
+    inside = look.counts
+    assert model.info.metrics["pixels"] == inside.sum()
+    label, found = look.label[inside] > 127, np.float64(np.float16(ink[inside]))
 
     def f05(threshold):
-        hits = (label & (ink >= threshold)).sum()
-        return 1.25 * hits / (0.25 * label.sum() + (ink >= threshold).sum())
+        hits = (label & (found >= threshold)).sum()
+        return 1.25 * hits / (0.25 * label.sum() + (found >= threshold).sum())
 
     reached = f05(model.info.thresholds["ink"])
     assert reached == pytest.approx(model.info.metrics["f05"])
-    assert reached >= max(f05(value) for value in np.unique(ink))
+    assert reached >= max(f05(value) for value in np.unique(found))
+    with np.load(folder / "validation" / f"{look.name}.npz") as kept:
+        assert np.array_equal(kept["probability"], np.float16(ink), equal_nan=True)
+        assert np.array_equal(kept["label"], look.label)
+        assert np.array_equal(kept["counts"], look.counts)
 
 
-def test_run_logs_every_look_and_keeps_its_settings(finished):
+def test_the_weights_that_are_kept_are_the_averaged_ones_of_the_best_look(finished):
+    folder, _ = finished
+    looks = {int(row["step"]): float(row["f05"]) for row in log(folder) if row["f05"]}
+    assert list(looks) == [3, 6]
+    best = max(looks, key=lambda step: (looks[step], -step))
+    model = load_checkpoint(folder / "small.safetensors")
+    checkpoint = torch.load(folder / BEST, weights_only=True)
+    assert model.info.training["kept"] == {
+        "weights": "best",
+        "score": "f05",
+        "step": best,
+        "averaged": True,
+    }
+    assert checkpoint["global_step"] == best
+    averaged, current = checkpoint["state_dict"], checkpoint["current_model_state"]
+    state = model.state_dict()
+    assert all(torch.equal(averaged[f"network.{name}"], state[name]) for name in state)
+    assert any(not torch.equal(current[name], averaged[name]) for name in averaged)
+
+
+def test_what_a_look_judges_is_what_it_keeps(finished):
+    """The averaged weights of best.ckpt give the very scores that the log has for its step."""
+    folder, _ = finished
+    model = load_checkpoint(folder / "small.safetensors")
+    step = model.info.training["kept"]["step"]
+    row = next(row for row in log(folder) if row["f05"] and int(row["step"]) == step)
+    assert model.info.metrics["auc"] == pytest.approx(float(row["auc"]), abs=1e-3)
+    assert model.info.metrics["f05"] == pytest.approx(float(row["f05"]), abs=1e-3)
+
+
+def test_run_leaves_its_settings_versions_windows_and_report(finished):
     folder, path = finished
-    rows = list(csv.DictReader((folder / "metrics.csv").open()))
-    assert sum(bool(row["auc"]) for row in rows) == 2
-    kept = load_config(folder / "config.yaml")
-    assert kept == load_config(path, ["--learning.averaging", "0.5"])
+    assert load_config(folder / "config.yaml") == load_config(path, ["--learning.averaging", "0.5"])
+    versions = json.loads((folder / "versions.json").read_text())
+    assert {"torch", "lightning", "napari-ink", "python", "platform"} <= set(versions)
+    names = {file.name for file in folder.iterdir()}
+    assert {"windows.parquet", "windows.png", "intensity.npz", "report.html"} <= names
+    assert {"last.ckpt", "previous.ckpt", "best.ckpt", "tensorboard"} <= names
+    assert not [name for name in names if name.endswith(".part")]
+    with np.load(folder / "intensity.npz") as parts:
+        assert parts["ink"].shape == parts["bare"].shape == (DEPTH, len(parts["edges"]) - 1)
+        assert parts["ink"].sum() > 0
+        assert len(parts["names"]) == 2
+
+
+def test_no_column_is_lost_and_every_step_has_its_row(finished):
+    folder, _ = finished
+    rows = log(folder)
+    assert [int(row["step"]) for row in rows if row["loss"]] == [1, 2, 3, 4, 5, 6]
+    assert all(row["val_loss"] and row["ece"] for row in rows if row["auc"])
 
 
 def test_same_seed_gives_the_same_weights_and_no_run_is_written_over(finished):
@@ -126,52 +135,6 @@ def test_same_seed_gives_the_same_weights_and_no_run_is_written_over(finished):
         for parent in (folder, folder.with_name("small-2"))
     )
     assert all(torch.equal(one[name], other[name]) for name in one)
-
-
-class Spy(torch.nn.Module):
-    """Takes the place of a folded network and keeps what it is given."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = []
-
-    def forward(self, volume):
-        self.seen.append(volume.clone())
-        return volume.mean(dim=2)
-
-
-@pytest.mark.parametrize(
-    ("values", "tile", "corner"),
-    [
-        ({"kind": "fixed", "low": 0.1, "high": 0.8}, 40, (16, 16)),
-        ({"kind": "percentile", "low": 1, "high": 99}, 40, (16, 16)),
-        ({"kind": "layer_zscore"}, 40, (16, 16)),
-        ({"kind": "zscore", "window": 16}, 16, (0, 0)),
-    ],
-    ids=lambda value: value["kind"] if isinstance(value, dict) else "",
-)
-def test_trainer_and_prediction_see_the_same_numbers(values, tile, corner):
-    """One recipe, one window, both ways into the network."""
-    random = np.random.default_rng(0)
-    fragment = Fragment.from_array(
-        random.integers(0, 65535, (12, 40, 40), np.uint16), label=np.ones((40, 40)), first_layer=3
-    )
-    recipe = Recipe.from_dict(values)
-    labelled = LabelledFragment.prepare(fragment, recipe, depth=4, layers=(5, 9))
-    trained_on, _, _ = labelled.cut(16, 16, 16)
-    network = build(
-        "repmode", {"width": 2, "levels": 1, "depth": 4, "decoder": "2d", "collapse": "conv2d"}
-    )
-    network.info = CheckpointInfo.of(network, recipe=recipe.to_dict(), layers=(5, 9))
-    network.halo = 0
-    spy = Spy()
-    network.fold = lambda task=0, gates=None: spy
-    list(predict(fragment, network, PredictionSettings(tile=tile)))
-    rows, columns = (slice(start, start + 16) for start in corner)
-    predicted_on = [
-        seen[0, 0, :, rows, columns].numpy() for seen in spy.seen if seen.shape[-1] == tile
-    ]
-    assert any(np.array_equal(window, trained_on) for window in predicted_on)
 
 
 def test_a_run_with_a_score_of_each_window_ends_in_a_network_that_predicts(tmp_path):
@@ -186,58 +149,3 @@ def test_a_run_with_a_score_of_each_window_ends_in_a_network_that_predicts(tmp_p
     )
     blocks = list(predict(fragment, model, PredictionSettings()))
     assert all(np.isfinite(done.probability).all() for done in blocks)
-
-
-def write_bare(folder, value):
-    """A fragment on disk whose label holds no ink."""
-    (folder / "surface_volume").mkdir(parents=True)
-    for layer in range(DEPTH):
-        pixels = np.full((96, 96), value, np.uint8)
-        tifffile.imwrite(folder / "surface_volume" / f"{layer:02}.tif", pixels)
-    Image.fromarray(np.zeros((96, 96), np.uint8)).save(folder / "inklabels.png")
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        ({"synthetic": {"fragments": 0}}, "without fragments"),
-        ({"window": 998}, "does not fit"),
-        ({"window": 15}, "multiples of 2"),
-        ({"fragments": ["bare"], "synthetic": {"fragments": 0}}, "without fragments"),
-        (
-            {"fragments": ["bare"], "validation": ["bare"], "synthetic": {"fragments": 0}},
-            "both learned from and validated on",
-        ),
-        (
-            {"fragments": ["bare"], "validation": ["other"], "synthetic": {"fragments": 0}},
-            "no ink to learn from",
-        ),
-        ({"recipe": {"kind": "guess"}}, "guess"),
-        ({"recipe": {"kind": "zscore", "window": 32}}, "agree"),
-        ({"window": 4, "recipe": {"kind": "zscore", "window": 4}}, "halo cannot be measured"),
-        ({"synthetic": {"validation_seed": 1001}}, "among those learned from"),
-        ({"synthetic": {"height": 4}}, "too small"),  # found out by another process
-        ({"fragments": ["nowhere"], "synthetic": {"fragments": 0}}, "nowhere"),
-    ],
-)
-def test_settings_that_cannot_work_are_refused_before_any_file(
-    tmp_path, capsys, finished, data, message
-):
-    for number, name in enumerate(("bare", "other")):
-        write_bare(tmp_path / name, number)
-    tree = yaml.safe_load(finished[1].read_text())
-    tree["runs"] = str(tmp_path / "runs")
-    for key, value in data.items():
-        if key in ("fragments", "validation"):
-            value = [str(tmp_path / name) for name in value]
-        if isinstance(value, dict) and key != "recipe":
-            tree["data"][key] |= value
-        else:
-            tree["data"][key] = value
-    path = tmp_path / "bad.yaml"
-    path.write_text(yaml.safe_dump(tree))
-    assert main([str(path)]) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert len(error.splitlines()) == 1
-    assert not (tmp_path / "runs").exists()

@@ -63,7 +63,13 @@ def simulated_at(
     files = [_file(config, seed, strength) for seed, strength in wanted]
     missing = [i for i, file in enumerate(files) if not file.exists()]
     if missing:
-        Path(config.cache).mkdir(parents=True, exist_ok=True)
+        try:
+            Path(config.cache).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(
+                f"data.synthetic.cache: cannot make {config.cache} ({error.strerror})",
+                "choose another folder",
+            ) from error
         # Fresh processes: a forked one would inherit torch's threads in whatever state they are.
         workers = min(len(missing), os.cpu_count() or 1)
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:

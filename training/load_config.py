@@ -1,0 +1,196 @@
+"""Reading a run's settings from YAML and the command line, and refusing what makes no run.
+
+``CONFIG.yaml [--key value …]``: keys are dotted (``--learning.steps 500``), a dash is as good as
+an underscore (``--new-task``), the command line wins over the file, a switch needs no value
+(``--trainer.wandb``), and a key that does not exist is refused with the nearest one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from napari_ink.errors import SettingsError
+from training.config import BOUNDS, CHOICES, RunConfig, to_tree
+from training.optimiser import check_optimiser
+from training.schedule import check_schedule
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """A run's settings from a YAML file and ``--key value`` pairs.
+
+    Raises
+    ------
+    SettingsError
+        If the file cannot be read, a key does not exist, or a value has the wrong type or size.
+    """
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    path = Path(path)
+    tree = _read(path)
+    overrides = _tidy(overrides)
+    known = {key for key, _ in _keys(RunConfig)}
+    given = {o.removeprefix("--").partition("=")[0] for o in overrides if o.startswith("--")}
+    for key in [*_paths(tree, known), *sorted(given)]:
+        if key not in known and not _inside_a_mapping(key, known):
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0)[0]
+            raise SettingsError(f"{path}: there is no setting {key!r}", f"did you mean {near!r}?")
+
+    parser = ArgumentParser(prog="training.run", exit_on_error=False)
+    parser.add_class_arguments(RunConfig)
+    parser.add_argument("--config", action="config")
+    try:
+        parsed = parser.parse_args(["--config", str(path), *overrides])
+        parsed.pop("config")
+        config = RunConfig(**vars(parser.instantiate(parsed)))
+    except ArgumentError as error:
+        message = " ".join(str(error).split())
+        raise SettingsError(f"{path}: {message}", "see python -m training.run --help") from error
+    _check(config, path)
+    return config
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        tree = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        message = " ".join(str(error).split())
+        raise SettingsError(f"{path}: {message}", "give a readable YAML file") from error
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{path} holds no settings", "start from training/configs/sample.yaml")
+    for key in _strings(tree):
+        if not isinstance(key, str):
+            raise SettingsError(f"{path}: the key {key!r} is no word", "write it in quotes")
+    return tree
+
+
+def _strings(tree: Any) -> Iterator[Any]:
+    """All keys of a tree, at any depth."""
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            yield key
+            yield from _strings(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _strings(value)
+
+
+def _tidy(overrides: Sequence[str]) -> list[str]:
+    """Command line as the parser wants it: underscores in keys, a value for every switch."""
+    switches = {key for key, kind in _keys(RunConfig) if kind is bool}
+    tidy = []
+    for number, word in enumerate(overrides):
+        if not word.startswith("--"):
+            tidy.append(word)
+            continue
+        key, equals, value = word.removeprefix("--").partition("=")
+        key = key.replace("-", "_")
+        alone = number + 1 == len(overrides) or overrides[number + 1].startswith("--")
+        if key in switches and not equals and alone:
+            equals, value = "=", "true"
+        tidy.append(f"--{key}{equals}{value}")
+    return tidy
+
+
+def _check(config: RunConfig, path: Path) -> None:
+    for key, (least, most) in BOUNDS.items():
+        value = reduce(getattr, key.split("."), config)
+        if not least <= value <= most:
+            raise SettingsError(
+                f"{path}: {key} is {value}", f"choose a number from {least:g} to {most:g}"
+            )
+    for key, allowed in CHOICES.items():
+        value = reduce(getattr, key.split("."), config)
+        if value not in allowed:
+            raise SettingsError(f"{path}: {key} is {value!r}", f"choose {' or '.join(allowed)}")
+    check_optimiser(config.learning.optimiser)
+    check_schedule(config.learning.schedule, config.learning.steps)
+    name = config.name
+    if not name or name.strip(". ") != name or len(name) > 100 or set(name) & set('/\\:*?"<>|\0\n'):
+        raise SettingsError(
+            f"{path}: name is {name!r}", "choose a plain word, which becomes a file's name"
+        )
+    if not config.data.synthetic.strengths:
+        raise SettingsError(f"{path}: data.synthetic.strengths is empty", "give one or more")
+    if bool(config.extend) != bool(config.new_task):
+        raise SettingsError(
+            f"{path}: extend and new_task go together", "give --extend CHECKPOINT --new-task NAME"
+        )
+
+
+def _keys(cls: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """All dotted keys of a dataclass with their types, groups included; ``[]`` in a list."""
+    for name, kind in get_type_hints(cls).items():
+        yield prefix + name, kind
+        if is_dataclass(kind):
+            yield from _keys(kind, f"{prefix}{name}.")
+        for element in get_args(kind):
+            if is_dataclass(element):
+                yield from _keys(element, f"{prefix}{name}[].")
+
+
+def _paths(tree: Mapping[str, Any], known: set[str], prefix: str = "") -> Iterator[str]:
+    """The dotted keys of a YAML tree, down to where free-form mappings begin."""
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        yield key
+        if isinstance(value, Mapping) and any(other.startswith(f"{key}.") for other in known):
+            yield from _paths(value, known, f"{key}.")
+        if isinstance(value, list) and any(other.startswith(f"{key}[].") for other in known):
+            for element in value:
+                if isinstance(element, Mapping):
+                    yield from _paths(element, known, f"{key}[].")
+
+
+def _inside_a_mapping(key: str, known: set[str]) -> bool:
+    """Whether a key such as ``network.arguments.width`` lies in a free-form mapping."""
+    parent = key.rpartition(".")[0]
+    return bool(parent) and (
+        (
+            parent in known
+            and not any(other.startswith((f"{parent}.", f"{parent}[")) for other in known)
+        )
+        or _inside_a_mapping(parent, known)
+    )
+
+
+def describe_settings() -> str:
+    """All groups and keys with their defaults and what they mean, for ``--help``."""
+    return "\n".join(_described(RunConfig))
+
+
+def _described(cls: type, prefix: str = "") -> Iterator[str]:
+    from docstring_parser import parse
+
+    meaning = {
+        name: " ".join((entry.description or "").replace("``", "").split())
+        for entry in parse(cls.__doc__).params
+        for name in entry.arg_name.split(", ")
+    }
+    hints = get_type_hints(cls)
+    groups = []
+    for part in fields(cls):
+        kind = hints[part.name]
+        if is_dataclass(kind):
+            groups.append((kind, f"{prefix}{part.name}."))
+            continue
+        default = part.default
+        if part.default_factory is not MISSING:
+            default = part.default_factory()
+        shown = "" if default is MISSING else f" = {to_tree(default)!r}"
+        yield f"  --{prefix}{part.name}{shown}"
+        if meaning.get(part.name):
+            yield f"      {meaning[part.name]}"
+        for element in get_args(kind):
+            if is_dataclass(element):
+                groups.append((element, f"{prefix}{part.name}[]."))
+    for kind, group in groups:
+        summary = (kind.__doc__ or "").partition("\n")[0]
+        yield f"\n{group[:-1]}: {summary}"
+        yield from _described(kind, group)
