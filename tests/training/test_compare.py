@@ -1,0 +1,254 @@
+"""A comparison: what each row changes, what is not repeated, what fails, and the table."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from napari_ink.analysis.metrics import Histogram
+from training.compare import one, queue
+from training.compare.__main__ import check, compare, main
+from training.compare.one import report_loss, result_file, speed, train_and_score
+from training.compare.queue import finished
+from training.compare.settings import load_comparison
+from training.compare.table import chart, markdown, summarise
+from training.load_config import load_config
+
+REPORT = Path(__file__).parents[2] / "training/configs/compare_report.yaml"
+
+BASE = {
+    "data": {
+        "window": 16,
+        "recipe": {"kind": "fixed", "mean": 0.45, "std": 0.15},
+        "selection": {"windows": 30, "void": 30},
+        "synthetic": {
+            "fragments": 1,
+            "first_seed": 10,
+            "depth": 8,
+            "height": 96,
+            "width": 128,
+            "voxel_size": 64.0,
+        },
+    },
+    "network": {
+        "arguments": {
+            "width": 2,
+            "levels": 1,
+            "depth": 8,
+            "decoder": "2d",
+            "collapse": "conv2d",
+            "tasks": ["ink"],
+        }
+    },
+    "learning": {"steps": 4, "batch": 4, "validate_every": 4},
+    "trainer": {"accelerator": "cpu", "threads": 1, "log_every": 1},
+}
+
+
+def write(tmp_path, **others):
+    tree = {
+        "name": "tiny",
+        "runs": str(tmp_path / "runs"),
+        "base": BASE,
+        "rows": {"plain": None, "mean": {"network.arguments.collapse": "mean"}},
+        "seeds": [1],
+        "test_seeds": [50],
+    } | others
+    BASE["data"]["synthetic"]["cache"] = str(tmp_path / "cache")
+    path = tmp_path / "compare.yaml"
+    path.write_text(yaml.safe_dump(tree, sort_keys=False))
+    return path
+
+
+def result_of(comparison, task, **values):
+    """A finished run's result, written by hand."""
+    result = {"digest": comparison.digest(task), "row": task.row, "seed": task.seed}
+    result |= {"loss": 0.5, "f05": 0.6, "auc": 0.7, "seconds": 8.0} | values
+    file = result_file(comparison, task)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(result))
+    return result
+
+
+def test_the_reports_rows_and_all_collapses_make_runs(tmp_path):
+    comparison = replace(load_comparison(REPORT), runs=str(tmp_path))
+    check(comparison)
+    configs = {
+        task.row: load_config(tmp_path / "compare-report/settings" / f"{task.name}.yaml")
+        for task in comparison.tasks()
+    }
+    assert len(list(comparison.tasks())) == 30
+    collapses = {c.network.arguments["collapse"] for n, c in configs.items() if "collapse" in n}
+    assert collapses == {"mean", "conv2d", "matmul_free", "matmul_input", "matmul_bottleneck"}
+    raw, recipe, buckets, dropout, flat = list(configs.values())[:5]
+    assert "mean" not in raw.data.recipe
+    assert recipe.augmentation.flip.p > 0 == buckets.augmentation.flip.p
+    assert (recipe.data.selection.buckets, buckets.data.selection.buckets) == (1, 10)
+    assert dropout.network.arguments["dropout"] > 0
+    assert dropout.network.arguments | {"dropout": 0} == buckets.network.arguments | {"dropout": 0}
+    assert flat.network.arguments["decoder"] == "2d"
+    # the same fragments, windows and budget for all
+    assert len({c.data.synthetic for c in configs.values()}) == 1
+    assert len({(c.learning.steps, c.learning.batch) for c in configs.values()}) == 1
+    assert len({s.windows + s.void for s in (c.data.selection for c in configs.values())}) == 1
+
+
+def test_a_row_replaces_the_whole_value_at_a_key_and_nothing_else(tmp_path):
+    rows = {"raw": {"data.recipe": {"kind": "fixed"}, "augmentation.flip.p": 0.5}}
+    (task,) = load_comparison(write(tmp_path, rows=rows)).tasks()
+    assert task.tree["data"]["recipe"] == {"kind": "fixed"}
+    assert task.tree["augmentation"] == {"flip": {"p": 0.5}}
+    assert task.tree["data"]["window"] == 16
+    assert (task.name, task.tree["name"], task.tree["seed"]) == ("raw-seed1", "raw-seed1", 1)
+
+
+def test_base_may_be_a_file_beside_the_comparison(tmp_path):
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(BASE))
+    path = write(tmp_path)
+    tree = yaml.safe_load(path.read_text()) | {"base": "base.yaml"}
+    path.write_text(yaml.safe_dump(tree))
+    assert load_comparison(path).base["data"]["window"] == 16
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"row": {}}, "unknown row"),
+        ({"rows": {}}, "no rows"),
+        ({"rows": {"a/b": None}}, "a/b"),
+        ({"rows": {"a": [1]}}, "row a"),
+        ({"seeds": []}, "one or more"),
+        ({"seeds": ["x"]}, "seeds"),
+        ({"base": 3}, "base"),
+    ],
+)
+def test_comparison_that_makes_no_sense_is_one_line(tmp_path, change, message, capsys):
+    assert main([str(write(tmp_path, **change))]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({"good": None, "bad": {"learning.stebs": 3}}, "did you mean 'learning.steps'"),
+        ({"peeks": {"data.synthetic.first_seed": 50}}, "row peeks learns from 50"),
+    ],
+)
+def test_one_bad_row_is_refused_before_any_is_trained(tmp_path, rows, message, capsys):
+    assert main([str(write(tmp_path, rows=rows))]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "runs/tiny/results").exists()
+
+
+def test_finished_runs_are_not_repeated_and_a_failed_one_stops_no_other(tmp_path, monkeypatch):
+    rows = {"plain": None, "mean": {"network.arguments.collapse": "mean"}, "third": None}
+    path = write(tmp_path, rows=rows, seeds=[1, 2])
+    comparison = load_comparison(path)
+    tasks = {task.name: task for task in comparison.tasks()}
+    result_of(comparison, tasks["plain-seed1"])
+    result_of(comparison, tasks["plain-seed2"], digest="of other settings")
+    result_file(comparison, tasks["third-seed1"]).write_text('{"half')
+    started = []
+
+    def start(path, comparison, task):
+        started.append(task.name)
+        return {"failed": "no luck"} if task.row == "mean" else result_of(comparison, task)
+
+    monkeypatch.setattr(queue, "_start", start)
+    results, text = compare(path)
+    assert sorted(started) == [
+        *("mean-seed1", "mean-seed2", "plain-seed2", "third-seed1", "third-seed2")
+    ]
+    assert "mean, seed 2, failed: no luck" in text
+    assert set(results["third"]) == {1, 2}
+    started.clear()
+    compare(path)
+    assert sorted(started) == ["mean-seed1", "mean-seed2"]
+    started.clear()
+    compare(path, only=["third"])
+    assert not started
+
+
+def test_other_tests_or_settings_make_a_result_stale(tmp_path):
+    comparison = load_comparison(write(tmp_path))
+    task = next(comparison.tasks())
+    result_of(comparison, task)
+    assert finished(comparison, task)
+    assert finished(replace(comparison, test_seeds=(51,)), task) is None
+    longer = replace(comparison, base=comparison.base | {"learning": {"steps": 9}})
+    assert finished(longer, next(longer.tasks())) is None
+    # the strengths of a limit that is not measured do not matter
+    assert finished(replace(comparison, limit_strengths=(1.0,)), task)
+
+
+def test_a_row_is_trained_scored_on_unseen_fragments_and_then_left_alone(tmp_path, monkeypatch):
+    path = write(tmp_path, rows={"plain": None, "breaks": {"learning.steps": 1, "data.window": 15}})
+    assert main([str(path)]) == 1
+    folder = tmp_path / "runs/tiny"
+    results = json.loads((folder / "table.json").read_text())["results"]
+    result = results["plain"]["1"]
+    assert result["pixels"] > 1000
+    assert 0 < result["auc"] < 1
+    assert result["seconds"] > 0
+    assert "15" in results["breaks"]["1"]["failed"]
+    assert "breaks, seed 1, failed" in (folder / "table.md").read_text()
+    rows = list(csv.DictReader((folder / "table.csv").open()))
+    assert [row["row"] for row in rows] == ["plain", "breaks"]
+    assert float(rows[0]["auc"]) == result["auc"]
+    assert (folder / "table.png").stat().st_size > 5000
+
+    # killed after training, before its result was written: scored, not trained again
+    comparison = load_comparison(path)
+    task = next(comparison.tasks())
+    result_file(comparison, task).unlink()
+    monkeypatch.setattr(one, "run", lambda config: pytest.fail("trained again"))
+    again = train_and_score(comparison, task)
+    assert again["auc"] == result["auc"]
+    assert finished(comparison, task) == again
+
+
+def test_loss_is_the_mean_of_torchs_bce_and_the_dice_loss():
+    random = np.random.default_rng(1)
+    probability = np.float16(random.uniform(0.01, 0.99, 4000))
+    label = random.random(4000) < 0.2
+    p, t = torch.tensor(probability.astype(float)), torch.tensor(label.astype(float))
+    bce = torch.nn.functional.binary_cross_entropy(p, t)
+    dice = 1 - 2 * (p * t).sum() / (p.sum() + t.sum())
+    found = report_loss(Histogram.of(probability, label))
+    assert found == pytest.approx(float(bce + dice) / 2)
+    sure = Histogram.of(np.array([0.0, 1.0, 0.0]), np.array([0, 1, 1]))
+    assert np.isfinite(report_loss(sure))
+
+
+def test_time_is_that_of_the_samples_also_in_a_run_that_was_stopped(tmp_path):
+    config = load_config(REPORT.with_name("sample.yaml"))
+    assert speed(tmp_path, config) == {"samples_per_second": None, "seconds": None}
+    # half at 10 samples a second, half at 30
+    (tmp_path / "metrics.csv").write_text("step,samples_per_second\n1,10\n2,\n3,30\n")
+    samples = config.learning.steps * config.learning.batch
+    found = speed(tmp_path, config)
+    assert found["samples_per_second"] == pytest.approx(15)
+    assert found["seconds"] == pytest.approx(samples / 15, abs=0.01)
+
+
+def test_table_gives_mean_and_sample_deviation_of_what_succeeded():
+    results = {
+        "a": {1: {"loss": 0.2, "auc": 0.9, "f05": 0.5}, 2: {"loss": 0.4, "auc": 0.8, "f05": 0.5}},
+        "b": {1: {"failed": "it broke"}},
+        "c": {1: {"loss": 0.3, "auc": 0.7, "f05": None}},
+    }
+    rows = summarise(results)
+    assert rows[0]["loss"]["mean"] == pytest.approx(0.3)
+    assert rows[0]["loss"]["sd"] == pytest.approx(np.std([0.2, 0.4], ddof=1))
+    text = markdown(rows)
+    assert "| a | 2 | 0.300 ± 0.141 | 0.500 ± 0.000 | 0.850 ± 0.071 |" in text
+    assert "| b | 0 | – | – | – |" in text
+    assert "| c | 1 | 0.300 | – | 0.700 |" in text
+    assert "b, seed 1, failed: it broke" in text
+    assert len(chart(rows).axes) == 3

@@ -1,0 +1,152 @@
+"""One run of a comparison, in a process of its own: train, score on unseen fragments, write down.
+
+``python -m training.compare.one COMPARISON.yaml ROW SEED``, as :mod:`training.compare.queue` starts
+it.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from napari_ink.analysis import metrics
+from napari_ink.analysis.metrics import BIN_VALUES, Histogram
+from napari_ink.errors import InkError
+from napari_ink.models.checkpoint import load_checkpoint
+from napari_ink.models.contract import InkNetwork
+from training.compare.settings import Comparison, Task, load_comparison
+from training.config import RunConfig, SyntheticConfig, to_tree
+from training.dataset.synthetic import simulated_at
+from training.detection_limit import count, fragments_for, measure
+from training.load_config import load_config
+from training.run import run
+
+_FLOOR = 1e-6  # a probability of 0 would make one wrong pixel outweigh the map
+
+
+def settings_file(comparison: Comparison, task: Task) -> Path:
+    """Where the settings of a run are written for it."""
+    return comparison.folder / "settings" / f"{task.name}.yaml"
+
+
+def result_file(comparison: Comparison, task: Task) -> Path:
+    """Where its result is written, last of all."""
+    return comparison.folder / "results" / f"{task.name}.json"
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Beside, then renamed."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    beside = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        beside.write_text(text)
+        beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def train_and_score(comparison: Comparison, task: Task) -> dict[str, Any]:
+    """The result of one run, which is also written to its file.
+
+    A run that had been trained already, but not scored, is not trained again; one that was
+    stopped goes on (see :mod:`training.folder`).
+    """
+    file = settings_file(comparison, task)
+    write_whole(file, yaml.safe_dump(task.tree, sort_keys=False))
+    config = load_config(file)
+    checkpoint = trained(config) or run(config)
+    network = load_checkpoint(checkpoint)
+    fragments = fragments_for(network.info, config.data.synthetic.cache)
+    histogram = score_unseen(network, comparison, fragments)
+    values = metrics.summary(histogram, network.info.threshold(network.tasks[0]))
+    result = {
+        "digest": comparison.digest(task),
+        "row": task.row,
+        "seed": task.seed,
+        "checkpoint": str(checkpoint),
+        "loss": report_loss(histogram),
+        **metrics.json_ready(values),
+        **speed(checkpoint.parent, config),
+        "parameters": sum(p.numel() for p in network.parameters()),
+    }
+    if comparison.limit_seeds:
+        limits = measure(network, comparison.limit_seeds, comparison.limit_strengths, fragments)
+        summary = limits.summary()
+        # Never found counts as the strongest that was tried: a bound from below, and said so.
+        known = [comparison.limit_strengths[0] if v is None else v for v in limits.limits]
+        result |= {"limit": float(np.mean(known)), "limits": summary}
+    write_whole(result_file(comparison, task), json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def trained(config: RunConfig) -> Path | None:
+    """The checkpoint of a finished run with exactly these settings, if there is one."""
+    tree = to_tree(config)
+    for folder in sorted(Path(config.runs).glob(f"{config.name}*")):
+        checkpoint = folder / f"{config.name}.safetensors"
+        try:
+            same = yaml.safe_load((folder / "config.yaml").read_text()) == tree
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            continue
+        if same and checkpoint.exists():
+            return checkpoint
+    return None
+
+
+def score_unseen(
+    network: InkNetwork, comparison: Comparison, fragments: SyntheticConfig
+) -> Histogram:
+    """Probability by label over all test fragments."""
+    wanted = list(product(comparison.test_seeds, comparison.test_strengths))
+    return sum((count(network, f) for f in simulated_at(fragments, wanted)), Histogram())
+
+
+def report_loss(histogram: Histogram) -> float:
+    """(BCE + Dice) / 2 of the map, the loss of the report's table, whatever was trained with."""
+    bare, ink = histogram.counts
+    value = np.clip(BIN_VALUES, _FLOOR, 1 - _FLOOR)
+    bce = -(ink @ np.log(value) + bare @ np.log1p(-value)) / histogram.pixels
+    dice = 1 - (2 * ink @ BIN_VALUES) / ((ink + bare) @ BIN_VALUES + ink.sum())
+    return float(bce + dice) / 2
+
+
+def speed(folder: Path, config: RunConfig) -> dict[str, float | None]:
+    """Samples a second and seconds of learning, from the log: also right for resumed runs."""
+    learning = config.learning
+    samples = learning.steps * learning.batch * learning.accumulate
+    try:
+        with (folder / "metrics.csv").open(newline="") as stream:
+            values = [row.get("samples_per_second") for row in csv.DictReader(stream)]
+        rates = [float(value) for value in values if value]
+    except (OSError, ValueError):
+        rates = []
+    if not rates:
+        return {"samples_per_second": None, "seconds": None}
+    seconds = samples * float(np.mean(1 / np.array(rates)))
+    return {"samples_per_second": round(samples / seconds, 3), "seconds": round(seconds, 2)}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """2 and one line, last on standard error, for what the user can mend."""
+    path, row, seed = sys.argv[1:] if arguments is None else arguments
+    try:
+        comparison = load_comparison(path)
+        task = next(t for t in comparison.tasks() if (t.row, t.seed) == (row, int(seed)))
+        train_and_score(comparison, task)
+    except InkError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
