@@ -36,6 +36,8 @@ class Keeper(Checkpoint):
         Steps from one to the next. At a step with a look, the checkpoint is written after it.
     score : str
         Of the looks, the higher the better.
+    begun : Path, optional
+        Checkpoint that the run goes on from.
 
     Attributes
     ----------
@@ -45,8 +47,8 @@ class Keeper(Checkpoint):
         When that was.
     """
 
-    def __init__(self, folder: Path, every: int, score: str) -> None:
-        self.folder, self.every, self.score = folder, every, score
+    def __init__(self, folder: Path, every: int, score: str, begun: Path | None = None) -> None:
+        self.folder, self.every, self.score, self.begun = folder, every, score, begun
         self.best: float | None = None
         self.best_step = -1
         self._kept = -1
@@ -62,8 +64,8 @@ class Keeper(Checkpoint):
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """The step that the run goes on from has its checkpoint already."""
         self._kept = trainer.global_step
-        if trainer.is_global_zero and self.best_step == trainer.global_step:
-            self._link_best()  # the run may have been killed between the last one and the best
+        if trainer.is_global_zero and self.begun and self.best_step == trainer.global_step:
+            self._link_best(self.begun)  # it may have been killed just before
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, module: lightning.LightningModule, *args: Any
@@ -83,7 +85,7 @@ class Keeper(Checkpoint):
             self.best, self.best_step = (score if score == score else None), trainer.global_step
         self._keep(trainer)
         if self.best_step == trainer.global_step and trainer.is_global_zero:
-            self._link_best()
+            self._link_best(self.folder / LAST)
 
     def _keep(self, trainer: lightning.Trainer) -> None:
         for logger in trainer.loggers:
@@ -91,14 +93,16 @@ class Keeper(Checkpoint):
         self._kept = trainer.global_step
         trainer.save_checkpoint(self.folder / LAST)
 
-    def _link_best(self) -> None:
-        """The last checkpoint is the best one too: another name of the same file, if it can be."""
+    def _link_best(self, checkpoint: Path) -> None:
+        """A checkpoint is the best one too: another name of the same file, if it can be."""
+        if checkpoint.name == BEST:
+            return
         beside = self.folder / f"{BEST}.part"
         beside.unlink(missing_ok=True)
         try:
-            os.link(self.folder / LAST, beside)
+            os.link(checkpoint, beside)
         except OSError:
-            shutil.copyfile(self.folder / LAST, beside)
+            shutil.copyfile(checkpoint, beside)
         os.replace(beside, self.folder / BEST)
 
 

@@ -235,7 +235,7 @@ def fit(
     trainer.callbacks += [
         Journal(settings.log_every),
         NaNGuard(place.folder, scaled=settings.precision == "fp16"),
-        Keeper(place.folder, settings.keep_every, config.learning.score),
+        Keeper(place.folder, settings.keep_every, config.learning.score, place.checkpoint),
     ]
     loader = build_loader(module.data.windows, workers=settings.workers, device=device, notice=say)
     interrupt = signal.getsignal(signal.SIGINT)
