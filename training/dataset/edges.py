@@ -38,30 +38,41 @@ def border_points(label: np.ndarray) -> np.ndarray:
     1.1, and its code.
     """
     height, width = label.shape
-    corners = product(range(0, height, _TILE), range(0, width, _TILE))
-    found = [_tile_points(label, *corner) for corner in corners]
-    points = np.concatenate([points for points, _ in found])
-    strong = np.concatenate([strong for _, strong in found])
-    order = np.argsort(points)
-    points, strong = points[order], strong[order]
-    if strong.all():
-        return points
-    group = _groups(points, width)
-    begun = np.zeros(len(points), bool)
-    begun[group[strong]] = True
-    return points[begun[group]]
+    points, tiles = [], []
+    for corner in product(range(0, height, _TILE), range(0, width, _TILE)):
+        y, x = _tile_points(label, corner, LOW)
+        if len(y):
+            points.append((y + corner[0]) * width + x + corner[1])
+            tiles.append((corner, y, x))
+    if not tiles:
+        return np.empty(0, np.int64)
+    flat = np.concatenate(points)
+    order = np.argsort(flat)
+    group = np.empty(len(flat), np.int64)
+    group[order] = _groups(flat[order], width)
+
+    # One strong point makes a whole group, so tiles without an open group need no second look.
+    begun = np.zeros(group.max() + 1, bool)
+    end = 0
+    for corner, y, x in tiles:
+        here = group[end : end + len(y)]
+        end += len(y)
+        if not begun[here].all():
+            strong = np.zeros((_TILE, _TILE), bool)
+            strong[_tile_points(label, corner, HIGH)] = True
+            begun[here[strong[y, x]]] = True
+    return np.sort(flat[begun[group]])
 
 
-def _tile_points(label: np.ndarray, top: int, left: int) -> tuple[np.ndarray, np.ndarray]:
-    """Flat indices of a tile's weak points, and which of them are strong."""
+def _tile_points(label: np.ndarray, corner: tuple[int, int], threshold: int) -> tuple:
+    """Rows and columns, in a tile, of border points of at least some gradient."""
+    top, left = corner
     y0, x0 = max(0, top - _MARGIN), max(0, left - _MARGIN)
     around = label[y0 : top + _TILE + _MARGIN, x0 : left + _TILE + _MARGIN]
     if around.min() == around.max():
-        return np.empty(0, np.int64), np.empty(0, bool)
+        return np.nonzero(np.zeros((0, 0), bool))
     inner = np.s_[top - y0 : top - y0 + _TILE, left - x0 : left - x0 + _TILE]
-    y, x = np.nonzero(canny(around, low_threshold=LOW, high_threshold=LOW)[inner])
-    strong = canny(around, low_threshold=HIGH, high_threshold=HIGH)[inner][y, x]
-    return (y + top) * label.shape[1] + x + left, strong
+    return np.nonzero(canny(around, low_threshold=threshold, high_threshold=threshold)[inner])
 
 
 def _groups(points: np.ndarray, width: int) -> np.ndarray:
