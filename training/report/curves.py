@@ -39,7 +39,7 @@ def loss_chart(log: Columns) -> Figure:
     if "val_loss" in log:
         axes[0].plot(*log["val_loss"], "o-", color=ORANGE, ms=4, label="validation")
     axes[0].set(ylabel="loss")
-    axes[0].legend(frameon=False, loc="upper right")
+    axes[0].legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
     if len(loss):
         # One wild step at the start must not flatten the rest of the curve.
         top = max(np.quantile(loss, 0.995), *(log["val_loss"][1] if "val_loss" in log else [0]))

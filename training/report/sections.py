@@ -272,7 +272,8 @@ def windows(run: RunFolder) -> str:
         parts.append(
             photograph(
                 run.windows_picture,
-                "Windows that were learned from, over the label, and how much ink they hold.",
+                "The windows over the label, and how much ink they hold: blue, learned from; "
+                "orange, only looked at.",
             )
         )
     except Absent as missing:
