@@ -72,6 +72,8 @@ def check_machine(settings: TrainerConfig) -> tuple[str, int]:
         raise SettingsError(
             f"trainer.precision fp16 needs CUDA, this run is on {device}", "choose fp32"
         )
+    if settings.precision == "bf16" and device == "cpu":
+        say("bf16 on the CPU: gradients of small volumes may overflow (torch 2.14), fp32 does not")
     there = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device)
     devices = settings.devices or there or 1
     if there is not None and devices > there:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,18 +144,16 @@ class InkModule(lightning.LightningModule):
             keep_map(look.folder, source, probability)
 
     def _validation_loss(self, windows: WindowBatches) -> float:
-        """Mean over all validation windows, without augmentation."""
-        total, seen = 0.0, 0
-        rows = windows.order.rows
+        """Mean over the pixels of all validation windows, without augmentation."""
+        total, seen = 0.0, 0.0
         for step in range(len(windows)):
-            batch = weigh_once(windows[step], rows)
+            batch = weigh_once(windows[step], windows.order.rows)
             batch = Batch(*(part.to(self.device) for part in batch))
             logits = self.network(batch.volume, batch.task)
-            share = windows.order.batch * windows.order.world
-            many = min(share, rows - step * share)
-            total += float(self.loss(logits, batch.label, batch.weight)) * many
-            seen += many
-        return total / seen
+            weight = float(self.all_gather(batch.weight.sum()).sum())
+            total += float(self.loss(logits, batch.label, batch.weight)) * weight
+            seen += weight
+        return total / seen if seen else math.nan
 
     def on_validation_epoch_end(self) -> None:
         """Pooled scores of all sources and processes, at the best threshold for now."""

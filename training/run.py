@@ -175,7 +175,8 @@ def build_trainer(
     config: RunConfig, device: str, devices: int, network: InkNetwork
 ) -> lightning.Trainer:
     """Lightning's trainer, without logs and checkpoints, which need a folder."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it recommends products
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # it recommends products
     settings, learning = config.trainer, config.learning
     strategy: Any = "auto"
     if devices * settings.nodes > 1:
@@ -244,6 +245,9 @@ def fit(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+        warnings.filterwarnings("ignore", message=".*all_gather is deprecated")
+        # Scores are the same in all processes.
+        warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
         try:
             trainer.fit(
                 module,
