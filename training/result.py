@@ -131,8 +131,9 @@ def finish(
     kept = keep_best(folder, module)
     network.eval()
     halo = choose_halo(network, look, side)
-    if not config.extend:  # the old tasks' maps would change with it
-        network.halo = halo.halo
+    network.halo = halo.halo
+    if config.extend and network.info.halo is not None:  # the old tasks' maps would change with it
+        network.halo = network.info.halo
     device = next(network.parameters()).device.type
     by_task: dict[str, Histogram] = {}
     for source in look:

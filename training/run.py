@@ -32,8 +32,9 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar, WeightAveraging
 from lightning.pytorch.strategies import DDPStrategy
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from napari_ink.errors import InkError, SettingsError
@@ -187,7 +188,9 @@ def build_trainer(
     if is_first() and sys.stderr.isatty():
         callbacks.append(TQDMProgressBar(refresh_rate=10))
     if learning.averaging:
-        callbacks.append(EMAWeightAveraging(decay=learning.averaging))
+        # In this form, unlike that of Lightning's EMA, weights that stand still stay the same bits.
+        average = get_ema_multi_avg_fn(learning.averaging)
+        callbacks.append(WeightAveraging(multi_avg_fn=average))
     return lightning.Trainer(
         max_steps=learning.steps,
         accelerator=device,

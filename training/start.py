@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from napari_ink.errors import SettingsError
 from napari_ink.models.checkpoint import load_checkpoint
 from napari_ink.models.contract import InkNetwork
@@ -30,6 +32,8 @@ def build_network(config: RunConfig) -> InkNetwork:
                 "extend a repmode, or learn all tasks together",
             )
         network = extend(trained, config.new_task).train()
+        with torch.device("meta"):  # while learning, all that it sees counts, as in a fresh one
+            network.halo = build(network.architecture, network.arguments).halo
     else:
         network = build(config.network.architecture, config.network.arguments)
     network.check_shape((1, 1, network.depth, config.data.window, config.data.window))
