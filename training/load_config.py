@@ -8,6 +8,8 @@ an underscore (``--new-task``), the command line wins over the file, a switch ne
 from __future__ import annotations
 
 import difflib
+import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from functools import reduce
@@ -160,9 +162,15 @@ def _inside_a_mapping(key: str, known: set[str]) -> bool:
     )
 
 
-def describe_settings() -> str:
-    """All groups and keys with their defaults and what they mean, for ``--help``."""
-    return "\n".join(_described(RunConfig))
+def print_help(usage: str, settings: bool) -> None:
+    """The usage and, if asked for, all groups and keys with their defaults and meanings."""
+    try:
+        print(usage)
+        if settings:
+            print("settings, in CONFIG.yaml or as --key value:", *_described(RunConfig), sep="\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _described(cls: type, prefix: str = "") -> Iterator[str]:

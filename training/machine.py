@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -105,7 +104,7 @@ def _check_launch(devices: int, nodes: int) -> None:
         )
 
 
-def check_space(config: RunConfig, network: InkNetwork, pixels: int, side: int) -> None:
+def check_space(config: RunConfig, network: InkNetwork, pixels: int) -> None:
     """Raise SettingsError unless the disk has room for all that the run will write.
 
     Weights, their average and two moments of the optimiser make a checkpoint, of which there are
@@ -151,9 +150,3 @@ def agreed(trainer: lightning.Trainer, decide: Callable[[], T]) -> T:
     if kind == "refused":
         raise value
     return value
-
-
-def silence() -> None:
-    """Keep the other processes of a run from printing what the first one prints."""
-    if not is_first():
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (until the process ends)

@@ -52,7 +52,7 @@ from training.folder import Place, settle
 from training.guard import NaNGuard
 from training.intensities import keep_intensities
 from training.journal import Journal, open_logs
-from training.load_config import describe_settings, load_config
+from training.load_config import load_config, print_help
 from training.look import Look, counted, validation_batches
 from training.machine import PRECISIONS, agreed, check_machine, check_space, is_first, say
 from training.module import InkModule
@@ -84,7 +84,8 @@ def run(config: RunConfig) -> Path:
     network.info = describe(config, network, recipe, sources)
     module = InkModule(network, config)
     module.augmentation.check(network, config.data.window)
-    check_space(config, network, sum(s.box.shape[0] * s.box.shape[1] for s in look), side)
+    module.configure_optimizers()  # refuses names that fit no part of the network
+    check_space(config, network, sum(s.box.shape[0] * s.box.shape[1] for s in look))
     trainer = build_trainer(config, device, devices, network)
     share = {"rank": trainer.global_rank, "world": trainer.world_size}
     learning = config.learning
@@ -101,17 +102,15 @@ def run(config: RunConfig) -> Path:
     )
 
     with ExitStack() as stack:
-        locks: list[Any] = []
+        locks: list[Any] = []  # on the folder, until the end
         stack.callback(lambda: [lock.release() for lock in locks])
         decided = agreed(trainer, lambda: settle(config, module.state_dict(), locks).to_json())
         place = Place.from_json(decided)
         if is_first():
-            keep_table(place.folder, sources, table)
-            keep_intensities(place.folder, sources, table, config.seed)
+            keep_windows(place.folder, sources, table, config.seed)
         say(f"{place.folder}: learning from {len(sources) - len(look)}, validating on {len(look)}")
         for shortfall in table.shortfalls:
-            say(f"{shortfall}")
-
+            say(str(shortfall))
         windows.first_step = place.step * learning.accumulate
         batches = validation_batches(
             sources,
@@ -166,10 +165,11 @@ def open_all(config: RunConfig, network: InkNetwork, recipe: Recipe) -> list[Sou
     return sources
 
 
-def keep_table(folder: Path, sources: Sequence[Source], table: WindowTable) -> None:
-    """The windows as a table and as a picture."""
+def keep_windows(folder: Path, sources: Sequence[Source], table: WindowTable, seed: int) -> None:
+    """The windows as a table and as a picture, and their grey levels."""
     table.write(folder / "windows.parquet")
     write_picture(folder / "windows.png", sources, table)
+    keep_intensities(folder, sources, table, seed)
 
 
 def build_trainer(
@@ -276,13 +276,10 @@ def report(folder: Path) -> None:
         say(f"no report ({type(error).__name__}: {error}): python -m training.report {folder}")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] = ()) -> int:
     """The command line; 2 and one line on an error the user can mend."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
     if not arguments or {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        if arguments:
-            print(f"settings, in CONFIG.yaml or as --key value:\n{describe_settings()}")
+        print_help(__doc__, settings=bool(arguments))
         return 0 if arguments else 2
     try:
         run(load_config(arguments[0], arguments[1:]))
@@ -298,4 +295,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))

@@ -89,6 +89,7 @@ def test_data_that_cannot_be_learned_from(tmp_path, capsys, cache, data, message
         ("--network.architecture=foo", "foo"),
         ("--learning.losses={dise: 1}", "dise"),
         ("--learning.schedule.warm_up=9", "warm_up"),
+        ("--learning.optimiser.rates={encodr: 0.5}", "encodr"),
         ("--trainer.accelerator=foo", "foo"),
         ("--trainer.accelerator=mps", "mps"),
         ("--trainer.precision=foo", "foo"),
