@@ -23,7 +23,8 @@ class PublishedMoDE(nn.Module):
         super().__init__()
         self.conv = conv
         for size in (3, 5):
-            self.register_buffer(f"pool{size}", torch.full((size,) * 3, 1 / size**3))
+            pool = torch.full((size,) * 3, 1 / size**3, dtype=conv.conv5.dtype)
+            self.register_buffer(f"pool{size}", pool)
 
     def gates(self, tasks: list[int]):
         """Weight of each expert in each output channel, ``(batch, 5, out)``."""
