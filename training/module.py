@@ -98,9 +98,8 @@ class InkModule(lightning.LightningModule):
             weights = [weight_of(self.data.windows, first + i) for i in range(learning.accumulate)]
             counted_weight = batch.weight.new_tensor(sum(weights) / len(weights))
         batch = self.augmentation(batch)
-        volume = batch.volume.contiguous(memory_format=torch.channels_last_3d)
         with self.augmentation.mixing(self.network, batch):
-            logits = self.network(volume, batch.task)
+            logits = self.network(batch.volume, batch.task)
         loss = self.loss(logits, batch.label, batch.weight, counted_weight=counted_weight)
         self._measure(loss.detach(), number)
         return loss

@@ -96,7 +96,11 @@ def wait_for(process, condition, seconds=240):
         time.sleep(0.002)
 
 
-@pytest.mark.parametrize("how", ["early", "between", "look", "writing", "renaming", "late"])
+@pytest.mark.parametrize(
+    "how",
+    ["between", "writing"]
+    + [pytest.param(how, marks=pytest.mark.slow) for how in ("early", "look", "renaming", "late")],
+)
 def test_killed_run_goes_on_and_ends_as_if_undisturbed(undisturbed, tmp_path, how):
     path = copied(undisturbed, tmp_path)
     folder = tmp_path / "runs" / "small"
