@@ -112,7 +112,8 @@ class LearningConfig:
     clip : float
         Largest norm of the gradient.
     averaging : float
-        Decay of the moving average of the weights, which is what is kept; 0: none.
+        Decay of the moving average of the weights, which is what is kept, reached gradually; 0:
+        none.
     losses : dict
         Weight of each loss by name, or its weight and parameters; see
         :class:`training.losses.WeightedLoss`.

@@ -34,12 +34,12 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar, WeightAveraging
 from lightning.pytorch.strategies import DDPStrategy
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from napari_ink.errors import InkError, SettingsError
 from napari_ink.models.contract import InkNetwork
 from napari_ink.volumes.intensity import Recipe
+from training.averaging import moving_average
 from training.checkpoints import Keeper, WholeFiles
 from training.config import RunConfig
 from training.dataset.loader import build_loader
@@ -188,8 +188,7 @@ def build_trainer(
     if is_first() and sys.stderr.isatty():
         callbacks.append(TQDMProgressBar(refresh_rate=10))
     if learning.averaging:
-        # In this form, unlike that of Lightning's EMA, weights that stand still stay the same bits.
-        average = get_ema_multi_avg_fn(learning.averaging)
+        average = moving_average(learning.averaging)
         callbacks.append(WeightAveraging(multi_avg_fn=average))
     return lightning.Trainer(
         max_steps=learning.steps,
