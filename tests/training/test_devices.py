@@ -16,7 +16,11 @@ EXACT = {  # no window depends on those beside it, and the loss is a mean over p
     "learning": {"steps": 5, "batch": 8, "freeze_norm": True, "losses": {"bce": 1.0}},
     "trainer": {"keep_every": 2},
 }
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m")
+HERE = "127.0.0.1"  # a bare machine may not know the name localhost
+TORCHRUN = (
+    *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
+    *("--rdzv-backend", "c10d", "--rdzv-endpoint", f"{HERE}:0", "--local-addr", HERE, "-m"),
+)
 
 
 @pytest.fixture(scope="module")
