@@ -96,7 +96,7 @@ class Loader:
         volumes = iter(self._volumes(steps))
         try:
             for step in steps:
-                item = _next(volumes)
+                item = next_read(volumes)
                 self._tell(item.notes)
                 yield self._pin(self.batches.with_labels(step, item.volume))
         finally:
@@ -134,12 +134,16 @@ class _Read(NamedTuple):
     notes: dict[str, str]
 
 
-def _next(volumes: Iterator[_Read | _Failed]) -> _Read:
+def next_read(volumes: Iterator[_Read | _Failed]) -> _Read:
     """What comes next, or the one error that there is to raise."""
     try:
         item = next(volumes)
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker (pid"):
+    except (RuntimeError, OSError, EOFError) as error:
+        # torch notices the death itself, or fails to fetch what the dead process had announced.
+        # An error from inside a process comes with the words that it was caught there.
+        if str(error).startswith("Caught ") or (
+            type(error) is RuntimeError and not str(error).startswith("DataLoader worker (pid")
+        ):
             raise
         raise InkError(
             "a process that reads windows was ended from outside, as by a lack of memory",

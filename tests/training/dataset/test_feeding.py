@@ -23,7 +23,7 @@ from napari_ink.volumes.fragment import Fragment
 from napari_ink.volumes.intensity import Recipe
 from napari_ink.volumes.layouts import open_fragment
 from training.dataset.batch import Batch
-from training.dataset.loader import build_loader
+from training.dataset.loader import build_loader, next_read
 from training.dataset.windows import Order, WindowBatches
 
 DEPTH, HEIGHT, WIDTH, SIDE = 6, 60, 90, 16
@@ -276,6 +276,28 @@ def test_a_process_that_is_killed_ends_the_run_with_one_line(capfd):
             pass
     assert "\n" not in str(caught.value)
     assert "Traceback" not in capfd.readouterr().err
+
+
+def failing(error):
+    """What the loader iterates over where fetching a step fails so."""
+    raise error
+    yield
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionResetError(104, "reset"), EOFError(), FileNotFoundError(2, "")]
+)
+def test_a_process_that_dies_before_its_tensor_is_fetched_is_said_too(error):
+    with pytest.raises(InkError, match="ended from outside"):
+        next_read(failing(error))
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("Caught OSError in DataLoader worker"), RuntimeError("a")]
+)
+def test_an_error_inside_a_process_is_not_taken_for_its_death(error):
+    with pytest.raises(type(error), match=str(error)):
+        next_read(failing(error))
 
 
 def test_no_process_outlives_a_run_that_is_killed():
