@@ -83,7 +83,7 @@ def choose(folder: Path, side: int) -> dict:
 
     from napari_ink.volumes.intensity import Recipe
     from training.dataset.config import SelectionConfig, SourceConfig
-    from training.dataset.sources import open_sources
+    from training.dataset.opening import open_sources
     from training.dataset.table import select_windows
 
     configs = [

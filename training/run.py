@@ -43,8 +43,9 @@ from training.averaging import moving_average
 from training.checkpoints import Keeper, WholeFiles
 from training.config import RunConfig
 from training.dataset.loader import build_loader
+from training.dataset.opening import open_sources
 from training.dataset.picture import write_picture
-from training.dataset.sources import Source, open_sources
+from training.dataset.sources import Source
 from training.dataset.synthetic import synthetic_fragments
 from training.dataset.table import WindowTable, select_windows
 from training.dataset.windows import WindowBatches

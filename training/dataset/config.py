@@ -34,7 +34,7 @@ class SourceConfig:
         Only look at it. No training window comes near, whatever source it belongs to.
     fold : int, optional
         With ``data.fold`` given, the sources of that fold are validated on and all others are
-        learned from. ``None``: dealt out, see :func:`training.dataset.sources.open_sources`.
+        learned from. ``None``: dealt out, see :func:`training.dataset.opening.open_sources`.
     """
 
     path: str

@@ -164,7 +164,7 @@ def select_windows(
     Parameters
     ----------
     sources : sequence of Source
-        From :func:`training.dataset.sources.open_sources`.
+        From :func:`training.dataset.opening.open_sources`.
     side : int
         Of a window, pixels.
     selection : SelectionConfig

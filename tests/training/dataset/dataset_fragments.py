@@ -7,7 +7,7 @@ import tifffile
 from PIL import Image
 
 from napari_ink.volumes.intensity import Recipe
-from training.dataset.sources import open_sources
+from training.dataset.opening import open_sources
 
 DEPTH = 4
 

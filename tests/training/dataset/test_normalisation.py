@@ -16,7 +16,7 @@ from napari_ink.models.registry import build
 from napari_ink.volumes.intensity import KINDS, Recipe
 from napari_ink.volumes.layouts import open_fragment
 from training.dataset.config import SourceConfig
-from training.dataset.sources import open_sources
+from training.dataset.opening import open_sources
 from training.dataset.windows import Stack, Windows
 
 SIDE, DEPTH, LAYERS = 32, 8, (2, 10)

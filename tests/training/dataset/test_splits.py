@@ -61,7 +61,7 @@ def test_no_validation_pixel_nor_its_context_is_inside_a_training_window(run):
         volume = np.random.default_rng(index).integers(0, 255, (DEPTH, *shape), np.uint8)
         there[f"f{index}"] = Fragment.from_array(volume, name=f"f{index}", **planes)
     try:
-        with mock.patch("training.dataset.sources.open_fragment", there.__getitem__):
+        with mock.patch("training.dataset.opening.open_fragment", there.__getitem__):
             sources = opened(*configs, context=context, fold=fold, folds=folds)
         selection = SelectionConfig(windows=200, void=100, counted=0.25)
         table = select_windows(sources, side, selection, seed)
