@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from torch import nn
 from torch.optim import Adam, AdamW, Optimizer
 
 from napari_ink.errors import SettingsError
+from training.nearest import nearest
 
 OPTIMISERS: dict[str, type[Adam]] = {"adam": Adam, "adamw": AdamW}
 
@@ -57,10 +57,9 @@ def build_optimiser(network: nn.Module, config: OptimiserConfig) -> Optimizer:
     parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
     for prefix in config.rates:
         if not any(_begins(name, prefix) for name in parameters):
-            near = difflib.get_close_matches(prefix, _prefixes(parameters), n=1)
             raise SettingsError(
                 f"optimiser.rates: no part of the network that learns is called {prefix!r}",
-                f"did you mean {near[0]!r}?" if near else "name one as in network.named_parameters",
+                nearest(prefix, _prefixes(parameters), "name one as in network.named_parameters"),
             )
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in parameters.items():

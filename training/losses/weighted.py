@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from torch import Tensor
@@ -13,6 +12,7 @@ from torch import Tensor
 from napari_ink.errors import SettingsError
 from training.losses.overlap import dice, fbeta, power_jaccard, soft_iou, tversky
 from training.losses.pixel import bce, focal, mse
+from training.nearest import nearest
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -96,7 +96,7 @@ class WeightedLoss:
 def _part(name: str, given: float | Mapping[str, float]) -> tuple[float, Loss, bool]:
     """Weight, loss with its parameters set, and whether it is a mean over pixels."""
     if name not in LOSSES:
-        raise SettingsError(f"there is no loss {name!r}", _nearest(name, LOSSES))
+        raise SettingsError(f"there is no loss {name!r}", nearest(name, LOSSES))
     values = dict(given) if isinstance(given, Mapping) else {"weight": given}
     known = [
         parameter.name
@@ -106,7 +106,7 @@ def _part(name: str, given: float | Mapping[str, float]) -> tuple[float, Loss, b
     for key, value in values.items():
         if key not in ("weight", *known):
             raise SettingsError(
-                f"the loss {name} has no setting {key!r}", _nearest(key, ["weight", *known])
+                f"the loss {name} has no setting {key!r}", nearest(key, ["weight", *known])
             )
         least, most = _BOUNDS.get(key, (0, 1e6))
         number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -117,9 +117,3 @@ def _part(name: str, given: float | Mapping[str, float]) -> tuple[float, Loss, b
             )
     factor = values.pop("weight", 1.0)
     return float(factor), partial(LOSSES[name], **values), name in PIXEL
-
-
-def _nearest(name: str, known: Collection[str]) -> str:
-    """What may have been meant, or all there is."""
-    near = difflib.get_close_matches(str(name), known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"choose among {', '.join(known)}"
