@@ -7,17 +7,15 @@ an underscore (``--new-task``), the command line wins over the file, a switch ne
 
 from __future__ import annotations
 
-import difflib
-import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import is_dataclass
 from functools import reduce
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from napari_ink.errors import SettingsError
-from training.config import BOUNDS, CHOICES, RunConfig, to_tree
+from training.config import BOUNDS, CHOICES, RunConfig
+from training.nearest import nearest
 from training.optimiser import check_optimiser
 from training.schedule import check_schedule
 
@@ -33,14 +31,18 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     from jsonargparse import ArgumentError, ArgumentParser
 
     path = Path(path)
-    tree = _read(path)
+    tree = read_yaml(path)
+    for key in _tree_keys(tree):
+        if not isinstance(key, str):
+            raise SettingsError(f"{path}: the key {key!r} is no word", "write it in quotes")
     overrides = _tidy(overrides)
     known = {key for key, _ in _keys(RunConfig)}
     given = {o.removeprefix("--").partition("=")[0] for o in overrides if o.startswith("--")}
     for key in [*_paths(tree, known), *sorted(given)]:
         if key not in known and not _inside_a_mapping(key, known):
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0)[0]
-            raise SettingsError(f"{path}: there is no setting {key!r}", f"did you mean {near!r}?")
+            raise SettingsError(
+                f"{path}: there is no setting {key!r}", nearest(key, known, cutoff=0)
+            )
 
     parser = ArgumentParser(prog="training.run", exit_on_error=False)
     parser.add_class_arguments(RunConfig)
@@ -56,7 +58,14 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     return config
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds.
+
+    Raises
+    ------
+    SettingsError
+        If it cannot be read, or holds anything else.
+    """
     import yaml
 
     try:
@@ -65,22 +74,19 @@ def _read(path: Path) -> dict[str, Any]:
         message = " ".join(str(error).split())
         raise SettingsError(f"{path}: {message}", "give a readable YAML file") from error
     if not isinstance(tree, dict):
-        raise SettingsError(f"{path} holds no settings", "start from training/configs/sample.yaml")
-    for key in _strings(tree):
-        if not isinstance(key, str):
-            raise SettingsError(f"{path}: the key {key!r} is no word", "write it in quotes")
+        raise SettingsError(f"{path} holds no settings", "start from one of training/configs")
     return tree
 
 
-def _strings(tree: Any) -> Iterator[Any]:
+def _tree_keys(tree: Any) -> Iterator[Any]:
     """All keys of a tree, at any depth."""
     if isinstance(tree, Mapping):
         for key, value in tree.items():
             yield key
-            yield from _strings(value)
+            yield from _tree_keys(value)
     elif isinstance(tree, list):
         for value in tree:
-            yield from _strings(value)
+            yield from _tree_keys(value)
 
 
 def _tidy(overrides: Sequence[str]) -> list[str]:
@@ -160,45 +166,3 @@ def _inside_a_mapping(key: str, known: set[str]) -> bool:
         )
         or _inside_a_mapping(parent, known)
     )
-
-
-def print_help(usage: str, settings: bool) -> None:
-    """The usage and, if asked for, all groups and keys with their defaults and meanings."""
-    try:
-        print(usage)
-        if settings:
-            print("settings, in CONFIG.yaml or as --key value:", *_described(RunConfig), sep="\n")
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _described(cls: type, prefix: str = "") -> Iterator[str]:
-    from docstring_parser import parse
-
-    meaning = {
-        name: " ".join((entry.description or "").replace("``", "").split())
-        for entry in parse(cls.__doc__).params
-        for name in entry.arg_name.split(", ")
-    }
-    hints = get_type_hints(cls)
-    groups = []
-    for part in fields(cls):
-        kind = hints[part.name]
-        if is_dataclass(kind):
-            groups.append((kind, f"{prefix}{part.name}."))
-            continue
-        default = part.default
-        if part.default_factory is not MISSING:
-            default = part.default_factory()
-        shown = "" if default is MISSING else f" = {to_tree(default)!r}"
-        yield f"  --{prefix}{part.name}{shown}"
-        if meaning.get(part.name):
-            yield f"      {meaning[part.name]}"
-        for element in get_args(kind):
-            if is_dataclass(element):
-                groups.append((element, f"{prefix}{part.name}[]."))
-    for kind, group in groups:
-        summary = (kind.__doc__ or "").partition("\n")[0]
-        yield f"\n{group[:-1]}: {summary}"
-        yield from _described(kind, group)

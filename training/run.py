@@ -36,11 +36,12 @@ from lightning.pytorch.callbacks import Callback, TQDMProgressBar, WeightAveragi
 from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
-from napari_ink.errors import InkError, SettingsError
+from napari_ink.errors import SettingsError
 from napari_ink.models.contract import InkNetwork
 from napari_ink.volumes.intensity import Recipe
 from training.averaging import moving_average
 from training.checkpoints import Keeper, WholeFiles
+from training.command_line import ended, print_help
 from training.config import RunConfig
 from training.dataset.loader import build_loader
 from training.dataset.opening import open_sources
@@ -53,7 +54,7 @@ from training.folder import Place, settle
 from training.guard import NaNGuard
 from training.intensities import keep_intensities
 from training.journal import Journal, open_logs
-from training.load_config import load_config, print_help
+from training.load_config import load_config
 from training.look import Look, counted, validation_batches
 from training.machine import PRECISIONS, agreed, check_machine, check_space, is_first, say
 from training.module import InkModule
@@ -281,17 +282,12 @@ def main(arguments: Sequence[str] = ()) -> int:
     if not arguments or {"-h", "--help"} & set(arguments):
         print_help(__doc__, settings=bool(arguments))
         return 0 if arguments else 2
-    try:
+
+    def learned() -> None:
         run(load_config(arguments[0], arguments[1:]))
-    except InkError as error:
-        if is_first():
-            print(f"training: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        if is_first():
-            print("training: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+
+    stopped = "stopped; the same command goes on from here"
+    return ended("training", learned, stopped=stopped, speaks=is_first)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ stopped; a row that failed is said, and tried again then.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,8 @@ from pathlib import Path
 import yaml
 from filelock import FileLock, Timeout
 
-from napari_ink.errors import InkError, SettingsError
+from napari_ink.errors import SettingsError
+from training.command_line import ended
 from training.compare.one import settings_file, write_whole
 from training.compare.queue import Result, finished, work
 from training.compare.settings import Comparison, Task, load_comparison
@@ -124,18 +124,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", default=(), metavar="ROW", help="these rows")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once")
     given = parser.parse_args(arguments)
-    try:
+
+    def compared() -> int:
         if given.jobs < 1:
             raise SettingsError(f"--jobs {given.jobs}", "give 1 or more")
         results, text = compare(given.config, given.only, given.jobs)
-    except InkError as error:
-        print(f"training.compare: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("training.compare: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    print(text)
-    return int(any("failed" in run for runs in results.values() for run in runs.values()))
+        print(text)
+        return int(any("failed" in run for runs in results.values() for run in runs.values()))
+
+    return ended(
+        "training.compare", compared, stopped="stopped; the same command goes on from here"
+    )
 
 
 if __name__ == "__main__":

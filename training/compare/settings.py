@@ -11,9 +11,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from napari_ink.errors import SettingsError
+from training.load_config import read_yaml
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def load_comparison(path: str | Path) -> Comparison:
         In one line, naming the file and the row.
     """
     path = Path(path)
-    tree = _read(path)
+    tree = read_yaml(path)
     known = {item.name for item in fields(Comparison)}
     unknown = sorted(map(str, set(tree) - known))
     if unknown:
@@ -116,7 +115,7 @@ def load_comparison(path: str | Path) -> Comparison:
         if key not in tree:
             raise SettingsError(f"{path} lacks {key!r}", "see training/configs/compare_report.yaml")
     if isinstance(tree["base"], str):
-        tree["base"] = _read(path.parent / tree["base"])
+        tree["base"] = read_yaml(path.parent / tree["base"])
     if not isinstance(tree["base"], Mapping) or not isinstance(tree["rows"], Mapping):
         raise SettingsError(f"{path}: base and rows", "give mappings")
     rows = {}
@@ -138,17 +137,6 @@ def load_comparison(path: str | Path) -> Comparison:
     if not comparison.seeds or not comparison.test_seeds or not comparison.test_strengths:
         raise SettingsError(f"{path}: seeds, test_seeds, test_strengths", "give one or more each")
     return comparison
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        tree = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        message = " ".join(str(error).split())
-        raise SettingsError(f"{path}: {message}", "give a readable YAML file") from error
-    if not isinstance(tree, dict):
-        raise SettingsError(f"{path} holds no settings", "see training/configs")
-    return tree
 
 
 def _numbers(path: Path, key: str, values: Any) -> tuple:

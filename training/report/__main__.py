@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from napari_ink.errors import InkError
+from training.command_line import ended
 from training.report.write import write_report
 
 
@@ -15,12 +14,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 2 and one line on an error the user can mend."""
     parser = argparse.ArgumentParser(prog="training.report", description=__doc__)
     parser.add_argument("folder", type=Path, help="runs/NAME")
-    try:
-        print(write_report(parser.parse_args(arguments).folder))
-    except InkError as error:
-        print(f"training.report: {error}", file=sys.stderr)
-        return 2
-    return 0
+    folder = parser.parse_args(arguments).folder
+    return ended("training.report", lambda: print(write_report(folder)))
 
 
 if __name__ == "__main__":
