@@ -9,19 +9,11 @@ import torch
 from napari_ink.errors import SettingsError
 from napari_ink.models.checkpoint import CheckpointInfo, save_checkpoint
 from napari_ink.models.registry import build
-from training import detection_limit
 from training.config import SyntheticConfig
-from training.detection_limit import (
-    DetectionLimit,
-    chart,
-    fragments_for,
-    limit,
-    main,
-    measure,
-    seen_seeds,
-    spread,
-    words,
-)
+from training.detection_limit.__main__ import main
+from training.detection_limit.figures import chart, words
+from training.detection_limit.measure import DetectionLimit, limit, measure, spread
+from training.detection_limit.unseen import fragments_for, seen_seeds
 
 SIZE = {"depth": 8, "height": 96, "width": 128, "voxel_size": 64.0}
 
@@ -102,7 +94,7 @@ def test_letters_that_show_without_ink_are_remarked_upon():
 
 def test_every_seed_is_predicted_at_every_strength_and_without_ink(tmp_path, monkeypatch):
     oracle = Oracle((1.0, 0.5, 0.0))
-    monkeypatch.setattr(detection_limit, "predict", oracle)
+    monkeypatch.setattr("training.detection_limit.measure.predict", oracle)
     model = network()
     result = measure(model, [21, 22], [0.5, 1.0], fragments_for(model.info, str(tmp_path)))
     assert oracle.calls == 6

@@ -26,7 +26,8 @@ from napari_ink.models.contract import InkNetwork
 from training.compare.settings import Comparison, Task, load_comparison
 from training.config import RunConfig, SyntheticConfig, to_tree
 from training.dataset.synthetic import simulated_at
-from training.detection_limit import count, fragments_for, measure
+from training.detection_limit.measure import count, measure
+from training.detection_limit.unseen import fragments_for
 from training.load_config import load_config
 from training.run import run
 

@@ -1,0 +1,1 @@
+"""The weakest ink that a checkpoint finds; see :mod:`training.detection_limit.__main__`."""
