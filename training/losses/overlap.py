@@ -16,9 +16,8 @@ from training.losses.sums import counted, ratio, whole_batch
 
 
 def dice(logits: Tensor, target: Tensor, weight: Tensor, *, smooth: float = 1.0) -> Tensor:
-    """``1 − (2·I + s) / (P + T + s)``."""
-    both, found, ink = _sums(logits, target, weight)
-    return 1 - ratio(2 * both + smooth, found + ink + smooth)
+    """``1 − (2·I + s) / (P + T + s)``, which is :func:`fbeta` with β = 1."""
+    return fbeta(logits, target, weight, beta=1.0, smooth=smooth)
 
 
 def tversky(
