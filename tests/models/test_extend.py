@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from small_networks import experienced, gated_branches
 from torch import nn
 from torch.nn import functional as F
 
@@ -29,17 +30,7 @@ OLD_TASKS = ("ink", "fibre")
 def trained(**arguments):
     """A small network of two tasks whose batch norms have seen something."""
     torch.manual_seed(0)
-    network = RepMode(3, 1, 4, OLD_TASKS, **arguments)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
-            for values, low, high in (
-                (module.weight, 0.5, 2),
-                (module.bias, 0, 1),
-                (module.running_mean, -0.1, 0.1),
-                (module.running_var, 0.05, 0.5),
-            ):
-                nn.init.uniform_(values, low, high)
-    return network.eval()
+    return experienced(RepMode(3, 1, 4, OLD_TASKS, **arguments))
 
 
 def volumes(count, seed=1):
@@ -149,15 +140,7 @@ def six_branches(conv, volume, task):
     """Equations of the paper and one more expert, branch by branch, without any merging."""
     own = conv.added[task - conv.added.first]
     gates = own.gate.view(6, -1).softmax(0)
-    branches = (
-        F.conv3d(volume, conv.conv5, padding=2),
-        F.conv3d(volume, conv.conv3, padding=1),
-        F.conv3d(volume, conv.conv1),
-        F.conv3d(F.avg_pool3d(volume, 3, 1, 1, count_include_pad=True), conv.avg3),
-        F.conv3d(F.avg_pool3d(volume, 5, 1, 2, count_include_pad=True), conv.avg5),
-        F.conv3d(volume, own.kernel, padding=2),
-    )
-    return sum(g.view(1, -1, 1, 1, 1) * b for g, b in zip(gates, branches, strict=True))
+    return gated_branches(conv, volume, gates, own.kernel)
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from small_networks import experienced
 from torch import nn
 
 from napari_ink.errors import SettingsError
@@ -23,17 +24,8 @@ COMBINATIONS = [
 def trained(width=3, levels=2, depth=8, **arguments):
     """A small network whose batch norms have seen something."""
     torch.manual_seed(0)
-    network = RepMode(width, levels, depth, ("a", "b"), dropout=0.1, gate_noise=0.1, **arguments)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
-            for values, low, high in (
-                (module.weight, 0.5, 2),
-                (module.bias, 0, 1),
-                (module.running_mean, -0.1, 0.1),
-                (module.running_var, 0.05, 0.5),
-            ):
-                nn.init.uniform_(values, low, high)
-    return network.eval()
+    random = {"dropout": 0.1, "gate_noise": 0.1}
+    return experienced(RepMode(width, levels, depth, ("a", "b"), **random, **arguments))
 
 
 def relative(values, truth):

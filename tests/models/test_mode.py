@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small_networks import gated_branches
 from torch.nn import functional as F
 
 from napari_ink.models.mode import EXPERTS, MoDEConv3d
@@ -25,14 +26,7 @@ def five_branches(conv, volume, task):
     """Equations of the paper, branch by branch, without any merging."""
     one_hot = F.one_hot(torch.tensor(task), conv.gate.in_features).double()
     gates = conv.gate(one_hot).view(5, -1).softmax(0)
-    branches = (
-        F.conv3d(volume, conv.conv5, padding=2),
-        F.conv3d(volume, conv.conv3, padding=1),
-        F.conv3d(volume, conv.conv1),
-        F.conv3d(F.avg_pool3d(volume, 3, 1, 1, count_include_pad=True), conv.avg3),
-        F.conv3d(F.avg_pool3d(volume, 5, 1, 2, count_include_pad=True), conv.avg5),
-    )
-    return sum(g.view(1, -1, 1, 1, 1) * b for g, b in zip(gates, branches, strict=True))
+    return gated_branches(conv, volume, gates)
 
 
 @pytest.mark.parametrize("task", range(3))
