@@ -34,8 +34,11 @@ def grid_distortion(
     widths = 1 + _uniform(generators, (2, cells), config.limit).double()
     knots = torch.nn.functional.pad(widths.cumsum(-1) / widths.sum(-1, keepdim=True), (1, 0))
     moved = side * (knots - torch.linspace(0, 1, cells + 1, dtype=torch.float64))
-    lines = moved.float().to(device) @ linear_basis(side, cells).to(device).T
-    y, x = lines.unbind(1)
+    place = (torch.arange(side, dtype=torch.float64) + 0.5) * (cells / side)
+    first = place.long().clamp(max=cells - 1)
+    # A product of matrices would round otherwise in a batch of another size.
+    lines = moved[..., first] + (place - first) * (moved[..., first + 1] - moved[..., first])
+    y, x = lines.float().to(device).unbind(1)
     return torch.stack(
         [y[:, :, None].expand(-1, side, side), x[:, None, :].expand(-1, side, side)], 1
     )
@@ -69,14 +72,6 @@ def spline_basis(side: int, cell: int) -> Tensor:
     inner = 2 / 3 - distance**2 + distance**3 / 2
     outer = np.clip(2 - distance, 0, None) ** 3 / 6
     return torch.from_numpy(np.where(distance < 1, inner, outer).astype(np.float32))
-
-
-@lru_cache(maxsize=16)
-def linear_basis(side: int, cells: int) -> Tensor:
-    """As :func:`spline_basis` for straight lines between ``cells + 1`` knots over the window."""
-    place = (np.arange(side) + 0.5) * cells / side
-    distance = np.abs(place[:, None] - np.arange(cells + 1)[None, :])
-    return torch.from_numpy(np.clip(1 - distance, 0, None).astype(np.float32))
 
 
 def _uniform(generators: Generators, shape: tuple[int, ...], limit: float) -> Tensor:
