@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import platform
 import re
 import subprocess
@@ -26,6 +25,7 @@ from napari_ink.errors import CheckpointError, SettingsError
 from training.checkpoints import BEST, LAST, PREVIOUS, read_checkpoint
 from training.config import RunConfig, to_tree
 from training.machine import say
+from training.whole_files import written_whole
 
 _LOCK = ".lock"
 
@@ -109,9 +109,8 @@ def _finished(folder: Path, config: RunConfig) -> bool:
 
 
 def _write(file: Path, text: str) -> None:
-    beside = file.with_name(f"{file.name}.part")
-    beside.write_text(text)
-    os.replace(beside, file)
+    with written_whole(file) as beside:
+        beside.write_text(text)
 
 
 def _go_on(folder: Path, weights: dict[str, Tensor]) -> Place:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from training.dataset.sources import Source
 from training.dataset.table import WindowTable
+from training.whole_files import written_whole
 
 NAME = "intensity.npz"
 WINDOWS = 32  # a source
@@ -42,8 +42,7 @@ def keep_intensities(
         np.stack([_histograms(values[i], e) for values in found])
         for i, e in enumerate((edges, edges, raw_edges, raw_edges))
     )
-    beside = folder / f".{NAME}.part"
-    with beside.open("wb") as file:
+    with written_whole(folder / NAME) as beside, beside.open("wb") as file:
         np.savez_compressed(
             file,
             edges=edges,
@@ -57,7 +56,6 @@ def keep_intensities(
             raw_ink_by_source=raw_ink,
             raw_bare_by_source=raw_bare,
         )
-    os.replace(beside, folder / NAME)
 
 
 def _values(source: Source, table: WindowTable, rows: np.ndarray) -> tuple[np.ndarray, ...]:

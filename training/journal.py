@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 import time
 from argparse import Namespace
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
 from training.config import RunConfig, to_tree
+from training.whole_files import written_whole
 
 
 class Table(Logger):
@@ -92,12 +92,10 @@ class Table(Logger):
         return [row for row in csv.DictReader(whole) if row["step"] and None not in row.values()]
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
-        beside = self.path.with_name(f"{self.path.name}.part")
-        with beside.open("w", newline="") as file:
+        with written_whole(self.path) as beside, beside.open("w", newline="") as file:
             writer = csv.DictWriter(file, self._columns, restval="")
             writer.writeheader()
             writer.writerows(rows)
-        os.replace(beside, self.path)
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from training.dataset.batch import Batch
 from training.dataset.sources import Source
 from training.dataset.table import WindowTable
 from training.dataset.windows import WindowBatches
+from training.whole_files import written_whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,8 +144,7 @@ def keep_map(folder: Path, source: Source, probability: np.ndarray) -> None:
         probability = probability.astype(np.float32).mean(axis=0).astype(np.float16)
     target = folder / "validation" / f"{file_name(source.name)}.npz"
     target.parent.mkdir(exist_ok=True)
-    beside = target.with_name(f".{target.name}.part")
-    with beside.open("wb") as file:
+    with written_whole(target) as beside, beside.open("wb") as file:
         np.savez(
             file,
             probability=probability,
@@ -153,7 +152,6 @@ def keep_map(folder: Path, source: Source, probability: np.ndarray) -> None:
             counts=counted(source, source.box),
             box=np.array(source.box),
         )
-    os.replace(beside, target)
 
 
 def file_name(name: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import sys
 from collections.abc import Sequence
 from itertools import product
@@ -30,6 +29,7 @@ from training.detection_limit.measure import count, measure
 from training.detection_limit.unseen import fragments_for
 from training.load_config import load_config
 from training.run import run
+from training.whole_files import written_whole
 
 _FLOOR = 1e-6  # a probability of 0 would make one wrong pixel outweigh the map
 
@@ -45,14 +45,10 @@ def result_file(comparison: Comparison, task: Task) -> Path:
 
 
 def write_whole(file: Path, text: str) -> None:
-    """Beside, then renamed."""
+    """Write a file, and make its folder if need be."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
+    with written_whole(file, shared=True) as beside:
         beside.write_text(text)
-        beside.replace(file)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def train_and_score(comparison: Comparison, task: Task) -> dict[str, Any]:

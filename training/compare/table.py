@@ -11,6 +11,7 @@ import numpy as np
 
 from training.compare.one import write_whole
 from training.compare.settings import Comparison
+from training.whole_files import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -118,7 +119,6 @@ def write_tables(comparison: Comparison, results: Results) -> str:
             writer.writerow([name, seed, *values, run.get("failed", "")])
     write_whole(comparison.folder / "table.csv", stream.getvalue())
     if any("loss" in row for row in rows):
-        beside = comparison.folder / ".table.png.part"
-        chart(rows).savefig(beside, format="png", dpi=150)
-        beside.replace(comparison.folder / "table.png")
+        with written_whole(comparison.folder / "table.png") as beside:
+            chart(rows).savefig(beside, format="png", dpi=150)
     return text

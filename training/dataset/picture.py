@@ -14,6 +14,7 @@ from napari_ink.errors import SettingsError
 from napari_ink.inference.settings import Box
 from training.dataset.sources import Source
 from training.dataset.table import VOID, WindowTable
+from training.whole_files import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +30,7 @@ _INK = 0.35
 
 
 def write_picture(path: str | os.PathLike, sources: Sequence[Source], table: WindowTable) -> None:
-    """Write :func:`picture` as a PNG: beside, then renamed.
+    """Write :func:`picture` as a PNG.
 
     Raises
     ------
@@ -37,12 +38,10 @@ def write_picture(path: str | os.PathLike, sources: Sequence[Source], table: Win
         If it cannot be written.
     """
     path = Path(path)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        picture(sources, table).savefig(partial, format="png", dpi=110)
-        partial.replace(path)
+        with written_whole(path) as beside:
+            picture(sources, table).savefig(beside, format="png", dpi=110)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise SettingsError(f"{path} cannot be written ({error.strerror})", "free the disk") from (
             error
         )

@@ -15,6 +15,7 @@ import numpy as np
 from napari_ink.errors import SettingsError
 from napari_ink.volumes.fragment import Fragment
 from training.config import SyntheticConfig
+from training.whole_files import written_whole
 
 
 def synthetic_fragments(config: SyntheticConfig) -> Iterator[Fragment]:
@@ -118,13 +119,10 @@ def _make(file: Path, seed: int, strength: float, size: tuple[int, int, int, flo
         voxel_size=voxel_size,
         ink_strength=strength,
     )
-    # Written beside and moved: a run that is stopped leaves no half fragment in the cache.
-    partial = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    with partial.open("wb") as stream:
+    with written_whole(file, shared=True) as beside, beside.open("wb") as stream:
         np.savez(
             stream,
             volume=fragment.read(),
             mask=np.asarray(fragment.mask),
             label=np.asarray(fragment.label),
         )
-    partial.replace(file)

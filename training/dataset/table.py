@@ -19,6 +19,7 @@ from training.dataset.candidates import border_candidates, void_windows
 from training.dataset.config import SelectionConfig
 from training.dataset.edges import border_points
 from training.dataset.sources import Source
+from training.whole_files import written_whole
 
 VOID = "void"
 _COLUMNS = {
@@ -102,18 +103,16 @@ class WindowTable:
         return len(self.y)
 
     def write(self, path: str | os.PathLike) -> None:
-        """Write the table as Parquet: beside, then renamed, so that a half one is never there."""
+        """Write the table as Parquet."""
         path = Path(path)
         about = {"side": self.side, "buckets": self.buckets, "seed": self.seed}
         about["shortfalls"] = [asdict(shortfall) for shortfall in self.shortfalls]
         schema = pa.schema(_COLUMNS.items(), {_METADATA: json.dumps(about).encode()})
         columns = [pa.array(getattr(self, name), kind) for name, kind in _COLUMNS.items()]
-        partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         try:
-            pq.write_table(pa.table(columns, schema=schema), partial)
-            partial.replace(path)
+            with written_whole(path) as beside:
+                pq.write_table(pa.table(columns, schema=schema), beside)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             message = " ".join(str(error).split())
             raise SettingsError(f"{path} cannot be written ({message})", "free the disk") from error
 

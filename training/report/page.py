@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from training.whole_files import written_whole
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -126,10 +128,6 @@ def _figure(kind: str, data: bytes, caption: str, width: float | None) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Beside, then renamed: a reader never sees half a page."""
-    beside = path.with_name(f".{path.name}.part")
-    try:
+    """Write a page, of which a reader never sees half."""
+    with written_whole(path) as beside:
         beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
