@@ -29,13 +29,14 @@ from napari_ink.volumes.fragment import ArrayVolume
 from training.dataset.batch import Batch
 from training.dataset.windows import Order, Stack, WindowBatches, Windows
 
+_AHEAD = 2  # batches that each process may have read before they are asked for
+
 
 def build_loader(
     batches: WindowBatches,
     *,
     workers: int = 0,
     device: str = "cpu",
-    prefetch: int = 2,
     notice: Callable[[str], None] = print,
 ) -> Loader:
     """Iterate over a run's batches, from its first step on.
@@ -47,8 +48,6 @@ def build_loader(
         Processes that read; 0: this one, which is best where all fragments are in memory.
     device : str
         What the batches are for: on the way to ``cuda`` they lie in pinned memory.
-    prefetch : int
-        Batches that each process may be ahead.
     notice : callable
         Is told, once each, of what went wrong and did not stop the run.
 
@@ -56,7 +55,7 @@ def build_loader(
     -------
     Loader
     """
-    return Loader(batches, workers, device.startswith("cuda"), prefetch, notice)
+    return Loader(batches, workers, device.startswith("cuda"), notice)
 
 
 class Loader:
@@ -74,11 +73,10 @@ class Loader:
         batches: WindowBatches,
         workers: int,
         pinned: bool,
-        prefetch: int,
         notice: Callable[[str], None],
     ) -> None:
         self.batches = batches
-        self._workers, self._pinned, self._prefetch = workers, pinned, prefetch
+        self._workers, self._pinned = workers, pinned
         self._notice = notice
         self._said: set[str] = set()
 
@@ -108,7 +106,7 @@ class Loader:
             batch_size=None,
             sampler=steps,
             num_workers=self._workers,
-            prefetch_factor=self._prefetch,
+            prefetch_factor=_AHEAD,
             pin_memory=self._pinned,
             multiprocessing_context=_context(),
             worker_init_fn=_begin,

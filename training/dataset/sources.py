@@ -60,15 +60,8 @@ class Source:
     closed: np.ndarray | None
     normaliser: Normaliser
 
-    @property
-    def allowed(self) -> np.ndarray:
-        """Where a window may lie, bool: all its pixels must. Made anew at every call."""
-        allowed = np.zeros(self.label.shape, bool)
-        allowed[self.box.slices] = self.allowed_in(self.box)
-        return allowed
-
     def allowed_in(self, box: Box) -> np.ndarray:
-        """:attr:`allowed` inside a box that lies in this source's own, a copy."""
+        """Pixels that a window may hold, bool, of a box that lies in this source's own; a copy."""
         if self.closed is None:
             return np.ones(box.shape, bool)
         return ~self.closed[box.slices]

@@ -34,6 +34,13 @@ def blobs(seed, shape=(60, 90), share=0.3):
     return (noise > np.quantile(noise, 1 - share)).astype(np.uint8) * 255
 
 
+def allowed(source):
+    """Pixels of the whole fragment that a window of a source may hold."""
+    plane = np.zeros(source.label.shape, bool)
+    plane[source.box.slices] = source.allowed_in(source.box)
+    return plane
+
+
 def opened(*configs, **kwargs):
     """The sources of a run with a network of :data:`DEPTH` layers."""
     arguments = {"recipe": Recipe(), "depth": DEPTH, "context": 5, "tasks": ("ink", "other")}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from dataset_fragments import DEPTH, blobs, opened, write_fragment
+from dataset_fragments import DEPTH, allowed, blobs, opened, write_fragment
 
 from napari_ink.errors import FragmentError, InkError, SettingsError
 from napari_ink.volumes.fragment import Fragment
@@ -77,7 +77,7 @@ def test_papyrus_and_supervision_say_where_the_label_counts(tmp_path, look):
     masks = {"mask": mask, "supervision": supervision}
     source, _ = opened(SourceConfig(write_fragment(tmp_path / "f", blobs(0), **masks)), look)
     assert (source.counts == (mask & supervision)).all()
-    assert source.allowed.all()
+    assert allowed(source).all()
 
 
 def test_task_is_the_first_or_the_one_named(tmp_path, look):

@@ -5,7 +5,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from dataset_fragments import DEPTH, blobs, opened, write_fragment
+from dataset_fragments import DEPTH, allowed, blobs, opened, write_fragment
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
@@ -99,8 +99,8 @@ def test_validation_inside_a_training_fragment_is_carved_out_with_its_context(tm
     )
     forbidden = np.zeros((80, 80), bool)
     forbidden[13:47, 23:57] = True
-    assert (learn.allowed == ~forbidden).all()
-    assert look.allowed.sum() == look.allowed[20:40, 30:50].sum() == 400
+    assert (allowed(learn) == ~forbidden).all()
+    assert allowed(look).sum() == allowed(look)[20:40, 30:50].sum() == 400
 
 
 def test_own_validation_mask_is_not_learned_from_and_is_validated_on(tmp_path):
@@ -111,8 +111,8 @@ def test_own_validation_mask_is_not_learned_from_and_is_validated_on(tmp_path):
     learn, look = opened(SourceConfig(path), context=3)
     assert (learn.validation, look.validation) == (False, True)
     assert look.name == "f held out"
-    assert (look.allowed == mask).all()
-    assert (learn.allowed == ~ndimage.binary_dilation(mask, np.ones((7, 7)))).all()
+    assert (allowed(look) == mask).all()
+    assert (allowed(learn) == ~ndimage.binary_dilation(mask, np.ones((7, 7)))).all()
 
 
 def test_copy_of_a_fragment_under_another_path_is_the_same_place(tmp_path):
@@ -122,8 +122,8 @@ def test_copy_of_a_fragment_under_another_path_is_the_same_place(tmp_path):
     learn, _ = opened(
         SourceConfig(one), SourceConfig(other, region=(0, 30, 0, 80), validation=True), context=2
     )
-    assert not learn.allowed[:32].any()
-    assert learn.allowed[32:].all()
+    assert not allowed(learn)[:32].any()
+    assert allowed(learn)[32:].all()
     with pytest.raises(SettingsError, match="both learned from and validated on"):
         opened(SourceConfig(one), SourceConfig(other, validation=True))
 
@@ -144,9 +144,9 @@ def test_kaggle_folds_validate_on_each_of_five_in_turn(tmp_path):
         assert len(sources) == 5
     assert opened(*five, fold=1)[1].box == Box(0, 30, 0, 60)
     # Its neighbour keeps clear of it, the third part is far enough.
-    assert not opened(*five, fold=1)[3].allowed[:35].any()
-    assert opened(*five, fold=1)[3].allowed[35:60].all()
-    assert opened(*five, fold=1)[4].allowed.sum() == 30 * 60
+    assert not allowed(opened(*five, fold=1)[3])[:35].any()
+    assert allowed(opened(*five, fold=1)[3])[35:60].all()
+    assert allowed(opened(*five, fold=1)[4]).sum() == 30 * 60
 
 
 def test_source_for_validation_alone_stays_so_in_every_fold(tmp_path):
