@@ -122,6 +122,7 @@ def test_base_may_be_a_file_beside_the_comparison(tmp_path):
         ({"rows": {}}, "no rows"),
         ({"rows": {"a/b": None}}, "a/b"),
         ({"rows": {"a": [1]}}, "row a"),
+        ({"rows": {"a": {1: 2}}}, "row a"),
         ({"seeds": []}, "one or more"),
         ({"seeds": ["x"]}, "seeds"),
         ({"base": 3}, "base"),

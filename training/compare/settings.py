@@ -124,7 +124,9 @@ def load_comparison(path: str | Path) -> Comparison:
             raise SettingsError(
                 f"{path}: a row called {name!r}", "use letters, digits and . _ + - only"
             )
-        if not isinstance(changes or {}, Mapping):
+        if not isinstance(changes or {}, Mapping) or not all(
+            isinstance(key, str) for key in changes or {}
+        ):
             raise SettingsError(f"{path}: row {name}", "give dotted keys and values")
         rows[str(name)] = dict(changes or {})
     if not rows:
