@@ -59,7 +59,7 @@ from training.look import Look, counted, validation_batches
 from training.machine import PRECISIONS, agreed, check_machine, check_space, is_first, say
 from training.module import InkModule
 from training.result import describe, finish, halo_window
-from training.start import build_network, choose_recipe, task_names
+from training.start import build_network, choose_recipe, context_of, task_names
 
 
 def run(config: RunConfig) -> Path:
@@ -144,7 +144,7 @@ def open_all(config: RunConfig, network: InkNetwork, recipe: Recipe) -> list[Sou
         data.sources,
         recipe=recipe,
         depth=network.depth,
-        context=network.halo,
+        context=context_of(network, recipe),
         tasks=task_names(config, network),
         fold=data.fold,
         folds=data.folds,

@@ -66,6 +66,15 @@ def choose_recipe(config: RunConfig, network: InkNetwork) -> Recipe:
     return recipe
 
 
+def context_of(network: InkNetwork, recipe: Recipe) -> int:
+    """Pixels along y and x, around one that is predicted, that its value may depend on.
+
+    A recipe that normalises each window on its own makes it depend on all of its tile, in whose
+    corner it may lie.
+    """
+    return network.halo if recipe.window is None else recipe.window - 1
+
+
 def task_names(config: RunConfig, network: InkNetwork) -> tuple[str, ...]:
     """The network's tasks, first the one of sources that name none."""
     if not config.new_task:
