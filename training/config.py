@@ -26,6 +26,8 @@ class SyntheticConfig:
         Seed of the fragment that is only looked at, never learned from.
     strengths : tuple of float
         Ink strengths, dealt out to the fragments in turn. Validation is at strength 1.
+    curriculum : float
+        Share of the steps over which the weaker strengths join the strongest; 0: all at once.
     depth, height, width : int
         Size in voxels.
     voxel_size : float
@@ -38,6 +40,7 @@ class SyntheticConfig:
     first_seed: int = 1000
     validation_seed: int = 900
     strengths: tuple[float, ...] = (1.0,)
+    curriculum: float = 0.0
     depth: int = 32
     height: int = 640
     width: int = 1280
@@ -211,6 +214,7 @@ BOUNDS = {
     "data.synthetic.first_seed": (0, 2**31),
     "data.synthetic.validation_seed": (0, 2**31),
     "data.synthetic.voxel_size": (1e-3, 1e4),
+    "data.synthetic.curriculum": (0, 0.95),
     "data.selection.windows": (0, 2**31),
     "data.selection.void": (0, 2**31),
     "data.selection.buckets": (1, 1000),

@@ -47,7 +47,7 @@ from training.dataset.loader import build_loader
 from training.dataset.opening import open_sources
 from training.dataset.picture import write_picture
 from training.dataset.sources import Source
-from training.dataset.synthetic import synthetic_fragments
+from training.dataset.synthetic import synthetic_sources
 from training.dataset.table import WindowTable, select_windows
 from training.dataset.windows import WindowBatches
 from training.folder import Place, settle
@@ -136,10 +136,6 @@ def run(config: RunConfig) -> Path:
 def open_all(config: RunConfig, network: InkNetwork, recipe: Recipe) -> list[Source]:
     """All that is learned from and looked at, simulated fragments included."""
     data = config.data
-    simulated = []
-    if data.synthetic.fragments:
-        *learn, unseen = synthetic_fragments(data.synthetic)
-        simulated = [(fragment, False) for fragment in learn] + [(unseen, True)]
     sources = open_sources(
         data.sources,
         recipe=recipe,
@@ -149,7 +145,7 @@ def open_all(config: RunConfig, network: InkNetwork, recipe: Recipe) -> list[Sou
         fold=data.fold,
         folds=data.folds,
         layers=data.layers,
-        simulated=simulated,
+        simulated=synthetic_sources(data.synthetic),
     )
     for source in sources:
         if config.new_task and not source.validation and source.task != config.new_task:
@@ -159,11 +155,13 @@ def open_all(config: RunConfig, network: InkNetwork, recipe: Recipe) -> list[Sou
             )
     for validation, purpose in ((False, "learn from"), (True, "validate on")):
         parts = [source for source in sources if source.validation is validation]
-        if not any((counted(s, s.box) & (s.label[s.box.slices] > 127)).any() for s in parts):
-            raise SettingsError(
-                f"there is no ink to {purpose} in {', '.join(part.name for part in parts)}",
-                "add a fragment whose label has ink",
-            )
+        for ink, what in ((True, "ink"), (False, "labelled papyrus without ink")):
+            planes = ((counted(s, s.box), s.label[s.box.slices] > 127) for s in parts)
+            if not any((counts & (label == ink)).any() for counts, label in planes):
+                raise SettingsError(
+                    f"there is no {what} to {purpose} in {', '.join(part.name for part in parts)}",
+                    "add a fragment whose label has ink, but is not all ink",
+                )
     return sources
 
 

@@ -32,6 +32,9 @@ class SourceConfig:
         :class:`SelectionConfig`.
     validation : bool
         Only look at it. No training window comes near, whatever source it belongs to.
+    joins : float
+        A curriculum: the share of the run's steps after which this source's windows are learned
+        from, 0 at once. Until then, others of those that have joined stand in for them.
     fold : int, optional
         With ``data.fold`` given, the sources of that fold are validated on and all others are
         learned from. ``None``: dealt out, see :func:`training.dataset.opening.open_sources`.
@@ -46,6 +49,7 @@ class SourceConfig:
     windows: int | None = None
     void: int | None = None
     validation: bool = False
+    joins: float = 0.0
     fold: int | None = None
 
 

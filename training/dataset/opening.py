@@ -21,7 +21,7 @@ from training.dataset.config import SourceConfig
 from training.dataset.parts import (
     Part,
     box_of,
-    check_quotas,
+    check_numbers,
     layers_of,
     name_of,
     region_of,
@@ -42,7 +42,7 @@ def open_sources(
     fold: int | None = None,
     folds: int | None = None,
     layers: tuple[int, int] | None = None,
-    simulated: Iterable[tuple[Fragment, bool]] = (),
+    simulated: Iterable[tuple[SourceConfig, Fragment]] = (),
 ) -> list[Source]:
     """Open all that a run learns from and validates on.
 
@@ -69,8 +69,8 @@ def open_sources(
         each is the fold of its place among those that are not for validation alone, from 0.
     layers : tuple of int, optional
         Depth window of sources that have none of their own, in stored numbering.
-    simulated : iterable of (Fragment, bool)
-        Fragments in memory beside those on disk, and whether they are validated on.
+    simulated : iterable of (SourceConfig, Fragment)
+        Fragments in memory beside those on disk; of no fold.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def open_sources(
         In one line, for what cannot be learned from or validated on, and why.
     """
     entries = [*_opened(configs)]
-    entries += [(SourceConfig(f.name, validation=held_out), f) for f, held_out in simulated]
+    entries += simulated
     parts = _parts(entries, tasks, depth, layers)
     validated = _validated(parts[: len(configs)], fold, folds)
     validated += [part.config.validation for part in parts[len(configs) :]]
@@ -105,6 +105,7 @@ def open_sources(
             task=part.task,
             box=part.box,
             validation=held_out,
+            joins=part.config.joins,
             windows=part.config.windows,
             void=part.config.void,
             label=part.planes.label,
@@ -144,7 +145,7 @@ def _parts(
     asked = []
     for entry in entries:
         asked.append((task_of(*entry, tasks), layers_of(*entry, depth, layers), region_of(*entry)))
-        check_quotas(*entry)
+        check_numbers(*entry)
     planes = {id(f): read_planes(f) for f in {id(f): f for _, f in entries}.values()}
     parts = []
     for (config, fragment), (task, window, region) in zip(entries, asked, strict=True):

@@ -33,6 +33,8 @@ class Source:
         Rows and columns of the part.
     validation : bool
         Only looked at.
+    joins : float
+        Share of the run's steps after which it is learned from.
     windows, void : int or None
         How many windows with ink and without; ``None``: as the selection says.
     label : numpy.ndarray
@@ -53,6 +55,7 @@ class Source:
     task: str
     box: Box
     validation: bool
+    joins: float
     windows: int | None
     void: int | None
     label: np.ndarray

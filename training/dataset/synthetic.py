@@ -15,17 +15,18 @@ import numpy as np
 from napari_ink.errors import SettingsError
 from napari_ink.volumes.fragment import Fragment
 from training.config import SyntheticConfig
+from training.dataset.config import SourceConfig
 from training.whole_files import written_whole
 
 
-def synthetic_fragments(config: SyntheticConfig) -> Iterator[Fragment]:
-    """The fragments to learn from, then, last, the one to validate on.
+def synthetic_sources(config: SyntheticConfig) -> Iterator[tuple[SourceConfig, Fragment]]:
+    """The fragments to learn from, then, last, the one to validate on; nothing if none is set.
 
     A fragment is read from the cache if the same simulator made it before with the same settings.
 
     Yields
     ------
-    Fragment
+    tuple of (SourceConfig, Fragment)
         In memory, in the order of the seeds; the first one once all are made.
 
     Raises
@@ -33,6 +34,8 @@ def synthetic_fragments(config: SyntheticConfig) -> Iterator[Fragment]:
     SettingsError
         If the fragment to validate on is one of those to learn from.
     """
+    if not config.fragments:
+        return
     seeds = [config.first_seed + i for i in range(config.fragments)]
     if config.validation_seed in seeds:
         raise SettingsError(
@@ -40,9 +43,23 @@ def synthetic_fragments(config: SyntheticConfig) -> Iterator[Fragment]:
             "choose another data.synthetic.validation_seed",
         )
     strengths = [config.strengths[i % len(config.strengths)] for i in range(config.fragments)]
-    yield from simulated_at(
-        config, [*zip(seeds, strengths, strict=True), (config.validation_seed, 1.0)]
-    )
+    wanted = [*zip(seeds, strengths, strict=True), (config.validation_seed, 1.0)]
+    joins = joining(strengths, config.curriculum)
+    for number, fragment in enumerate(simulated_at(config, wanted)):
+        if number < config.fragments:
+            yield SourceConfig(fragment.name, joins=joins[number]), fragment
+        else:
+            yield SourceConfig(fragment.name, validation=True), fragment
+
+
+def joining(strengths: Sequence[float], curriculum: float) -> list[float]:
+    """Share of the run after which each fragment is learned from: the clearest ink at once.
+
+    The other strengths follow at equal distances, the weakest after the share ``curriculum``.
+    """
+    distinct = sorted(set(strengths), reverse=True)
+    last = max(len(distinct) - 1, 1)
+    return [curriculum * distinct.index(strength) / last for strength in strengths]
 
 
 def is_kept(config: SyntheticConfig, seed: int, strength: float) -> bool:

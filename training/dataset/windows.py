@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from training.dataset.sources import Source
     from training.dataset.table import WindowTable
 
-_ORDER = 0x6F72646572  # keeps this draw apart from others by (seed, number)
+# These keep the draws apart from others by (seed, number).
+_ORDER, _STAND_IN = 0x6F72646572, 0x7374616E64
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,9 @@ class Order:
     seed : int
     rank, world : int
         Which of how many processes that learn together.
+    waits : numpy.ndarray or None
+        Of each row, before which place in the sequence it is not learned from, int64: another row,
+        drawn from those that wait no longer, stands in for it. ``None``: none waits.
     """
 
     rows: int
@@ -55,6 +59,7 @@ class Order:
     seed: int
     rank: int = 0
     world: int = 1
+    waits: np.ndarray | None = field(default=None, compare=False)
 
     def samples(self, step: int) -> np.ndarray:
         """Places of a step's windows in the run's sequence of samples, int64."""
@@ -63,13 +68,20 @@ class Order:
 
     def rows_of(self, step: int) -> np.ndarray:
         """Row of the table of each window of a step."""
-        epochs, places = np.divmod(self.samples(step), self.rows)
-        return np.array(
+        samples = self.samples(step)
+        epochs, places = np.divmod(samples, self.rows)
+        rows = np.array(
             [
                 _permutation(self.rows, self.seed, int(epoch))[place]
                 for epoch, place in zip(epochs, places, strict=True)
             ]
         )
+        if self.waits is not None:
+            for i in np.flatnonzero(self.waits[rows] > samples):
+                ready = np.flatnonzero(self.waits <= samples[i])
+                random = np.random.default_rng((self.seed, int(samples[i]), _STAND_IN))
+                rows[i] = ready[random.integers(len(ready))]
+        return rows
 
 
 @lru_cache(maxsize=4)  # a batch lies in two epochs at most, unless it is larger than the table
@@ -244,7 +256,10 @@ class WindowBatches(Dataset):
         if cache:
             kept = WindowCache(cache, [_kind(one) for one in self.sources], source, y, x, side)
         self.windows = Windows(stacks, source, y, x, side, kept)
-        self.order = Order(len(rows), batch, seed, rank, world)
+        joins = np.array([one.joins for one in self.sources])
+        joins[joins == joins.min()] = 0  # whoever is first begins
+        waits = np.rint(joins * steps * batch * world).astype(np.int64)[source]
+        self.order = Order(len(rows), batch, seed, rank, world, waits if waits.any() else None)
         self.steps, self.first_step = steps, first_step
 
     def __len__(self) -> int:

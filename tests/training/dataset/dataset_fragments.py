@@ -7,6 +7,7 @@ import tifffile
 from PIL import Image
 
 from napari_ink.volumes.intensity import Recipe
+from training.dataset.config import SourceConfig
 from training.dataset.opening import open_sources
 
 DEPTH = 4
@@ -32,6 +33,11 @@ def blobs(seed, shape=(60, 90), share=0.3):
 
     noise = gaussian_filter(np.random.default_rng(seed).standard_normal(shape), 4)
     return (noise > np.quantile(noise, 1 - share)).astype(np.uint8) * 255
+
+
+def in_memory(fragment, **settings):
+    """A fragment in memory as a source of a run."""
+    return SourceConfig(fragment.name, **settings), fragment
 
 
 def allowed(source):

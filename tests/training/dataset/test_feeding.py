@@ -35,7 +35,9 @@ def coordinates(shape=(DEPTH, HEIGHT, WIDTH)):
     return (z * 10000 + y * 100 + x).astype(np.uint16)
 
 
-def source(fragment=None, name="a", reverse=False, layers=slice(1, 5), task="ink", seed=0):
+def source(
+    fragment=None, name="a", reverse=False, layers=slice(1, 5), task="ink", seed=0, joins=0.0
+):
     fragment = fragment or Fragment.from_array(coordinates(), name=name)
     random = np.random.default_rng(seed)
     plane = fragment.shape[1:]
@@ -46,6 +48,7 @@ def source(fragment=None, name="a", reverse=False, layers=slice(1, 5), task="ink
         reverse=reverse,
         task=task,
         validation=False,
+        joins=joins,
         label=random.integers(0, 256, plane, dtype=np.uint8),
         counts=random.random(plane) < 0.7,
         normaliser=Recipe("fixed").bind(fragment, layers),
@@ -96,6 +99,31 @@ def test_an_epoch_visits_every_row_once(rows, batch, seed, epoch):
     assert sorted(sequence[epoch * rows : (epoch + 1) * rows]) == list(range(rows))
     samples = np.concatenate([order.samples(step) for step in steps])
     assert samples.tolist() == list(range(len(samples)))
+
+
+@given(st.data(), st.integers(1, 40), st.integers(1, 9), st.integers(0, 2**32 - 1))
+def test_a_row_that_waits_is_stood_in_for_until_its_time(data, rows, batch, seed):
+    waits = np.array([0, *data.draw(st.lists(st.integers(0, 60), min_size=rows, max_size=rows))])
+    order = Order(rows + 1, batch, seed, waits=waits)
+    plain = Order(rows + 1, batch, seed)
+    halves = [Order(rows + 1, batch, seed, rank, 2, waits) for rank in range(2)]
+    twice = Order(rows + 1, 2 * batch, seed, waits=waits)
+    for step in range(8):
+        drawn, undisturbed, samples = order.rows_of(step), plain.rows_of(step), order.samples(step)
+        assert (waits[drawn] <= samples).all()
+        ready = waits[undisturbed] <= samples
+        np.testing.assert_array_equal(drawn[ready], undisturbed[ready])
+        together = np.concatenate([half.rows_of(step) for half in halves])
+        np.testing.assert_array_equal(together, twice.rows_of(step))
+
+
+def test_a_source_that_joins_late_is_learned_from_after_its_share_of_the_run():
+    sources = [source(name="a", joins=0.1), source(name="b", joins=0.5)]
+    data = WindowBatches(sources, table(*sources, rows=30), SIDE, batch=4, steps=20, seed=3)
+    b = [one.name for one in data.sources].index("b")
+    of = [set(data.windows.source[data.order.rows_of(step)]) for step in range(20)]
+    assert all(b not in step for step in of[:10])
+    assert any(b in step for step in of[10:])
 
 
 def test_epochs_and_seeds_come_in_different_orders():

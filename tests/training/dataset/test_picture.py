@@ -5,7 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from dataset_fragments import DEPTH, blobs, opened
+from dataset_fragments import DEPTH, blobs, in_memory, opened
 from matplotlib.collections import PolyCollection
 
 from napari_ink.errors import SettingsError
@@ -21,7 +21,7 @@ def made(count=2, shape=(120, 160)):
     for i in range(count):
         volume = np.random.default_rng(i).integers(0, 255, (DEPTH, *shape), np.uint8)
         fragments.append(Fragment.from_array(volume, name=f"f{i}", label=blobs(i, shape)))
-    sources = opened(simulated=[(f, i == 0) for i, f in enumerate(fragments)])
+    sources = opened(simulated=[in_memory(f, validation=i == 0) for i, f in enumerate(fragments)])
     return sources, select_windows(sources, 8, SelectionConfig(windows=50, void=20), 0)
 
 

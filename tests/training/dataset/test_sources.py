@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from dataset_fragments import DEPTH, allowed, blobs, opened, write_fragment
+from dataset_fragments import DEPTH, allowed, blobs, in_memory, opened, write_fragment
 
 from napari_ink.errors import FragmentError, InkError, SettingsError
 from napari_ink.volumes.fragment import Fragment
@@ -29,7 +29,7 @@ def coordinates(name="coordinates", **kwargs):
 
 def simulated(fragment, **kwargs):
     other = Fragment.from_array(np.zeros((6, 60, 90), np.uint8), label=np.ones((60, 90)))
-    return opened(simulated=[(fragment, False), (other, True)], **kwargs)[0]
+    return opened(simulated=[in_memory(fragment), in_memory(other, validation=True)], **kwargs)[0]
 
 
 def test_window_label_and_weight_come_from_one_place():
@@ -134,7 +134,7 @@ def test_volume_label_is_refused():
     fragment = Fragment.from_array(np.zeros((DEPTH, 20, 20), np.uint8), name="muon")
     object.__setattr__(fragment, "label", fragment.volume)
     with pytest.raises(FragmentError, match="labelled voxel by voxel"):
-        opened(simulated=[(fragment, False)])
+        opened(simulated=[in_memory(fragment)])
 
 
 def test_run_needs_something_to_learn_from_and_something_to_validate_on(tmp_path, look):

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from dataset_fragments import DEPTH, blobs, opened, write_fragment
+from dataset_fragments import DEPTH, blobs, in_memory, opened, write_fragment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,7 +28,8 @@ def fragment(name, label, seed=0, **masks):
 def sources_of(label=None, shape=(200, 300), **masks):
     label = blobs(1, shape) if label is None else label
     learn = fragment("learn", label, **masks)
-    return opened(simulated=[(learn, False), (fragment("look", blobs(2, shape), seed=9), True)])
+    look = fragment("look", blobs(2, shape), seed=9)
+    return opened(simulated=[in_memory(learn), in_memory(look, validation=True)])
 
 
 def selected(sources, side=SIDE, seed=0, **selection):
