@@ -55,6 +55,8 @@ NONE = {"fragments": 0}
         ({"sources": ["bare", "-bare"], "synthetic": NONE}, "both learned from and validated on"),
         ({"sources": ["bare", "-other"], "synthetic": NONE}, "no ink to learn from"),
         ({"sources": ["ink", "-other"], "synthetic": NONE}, "no ink to validate on"),
+        ({"sources": ["ink", "-full"], "synthetic": NONE}, "without ink to validate on"),
+        ({"sources": ["full", "-ink"], "synthetic": NONE}, "without ink to learn from"),
         ({"sources": ["nowhere"], "synthetic": NONE}, "nowhere"),
         ({"recipe": {"kind": "guess"}}, "guess"),
         ({"recipe": {"kind": "zscore", "window": 32}}, "agree"),
@@ -69,6 +71,8 @@ NONE = {"fragments": 0}
 def test_data_that_cannot_be_learned_from(tmp_path, capsys, cache, data, message):
     for number, name in enumerate(("bare", "other", "ink")):
         write_bare(tmp_path / name, number, ink=name == "ink")
+    write_bare(tmp_path / "full", 3)
+    Image.new("L", (96, 96), 255).save(tmp_path / "full" / "inklabels.png")
     if "sources" in data:
         data = data | {
             "sources": [
