@@ -1,6 +1,7 @@
 """Intensity recipes: the values, and that tiling never changes one."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -154,6 +155,12 @@ def test_recipe_and_statistics_survive_json(recipe):
         {"kind": "fixed", "window": 64},
         {"kind": "fixed", "gamma": 2},
         {"kind": "fixed", "low": "dark"},
+        {"kind": "fixed", "mean": "1e-1", "std": 1},
+        {"kind": "fixed", "mean": math.nan, "std": 1},
+        {"kind": "fixed", "mean": 0.5, "std": math.inf},
+        {"kind": "zscore", "window": 16.0},
+        {"kind": "layer_zscore", "epsilon": 0},
+        {"kind": "layer_zscore", "epsilon": None},
         "fixed",
     ],
 )

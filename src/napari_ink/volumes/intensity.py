@@ -9,6 +9,7 @@ as they are), so 8-bit and 16-bit copies of one scan come out alike.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, fields
 
 import numpy as np
@@ -68,6 +69,8 @@ class Recipe:
             raise SettingsError(f"intensity recipe {self.kind!r} is unknown", _one_of(KINDS))
         if self.high is None:
             object.__setattr__(self, "high", 100.0 if self.kind == "percentile" else 1.0)
+        for name in ("low", "high", "mean", "std", "epsilon", "window"):
+            _check(name, getattr(self, name), (int,) if name == "window" else (int, float))
         top = 100.0 if self.kind == "percentile" else 1.0
         if not 0 <= self.low < self.high <= top:
             raise SettingsError(
@@ -79,6 +82,8 @@ class Recipe:
                 f"intensity mean {self.mean} and std {self.std} do not go together",
                 "give both, with std above 0, or neither",
             )
+        if self.epsilon <= 0:
+            raise SettingsError(f"intensity epsilon {self.epsilon:g}", "choose a number above 0")
         if (self.kind == "zscore") != (self.window is not None) or (self.window or 1) < 1:
             raise SettingsError(
                 f"an intensity recipe {self.kind!r} with window {self.window}",
@@ -268,6 +273,14 @@ class Normaliser:
 def _shift(values: np.ndarray, mean: float, std: float) -> None:
     values -= np.float32(mean)
     values *= np.float32(1 / std)
+
+
+def _check(name: str, value: object, kinds: tuple[type, ...]) -> None:
+    if value is None:
+        return
+    if not isinstance(value, kinds) or isinstance(value, bool) or not math.isfinite(value):
+        what = "number" if float in kinds else "whole number"
+        raise SettingsError(f"intensity {name} {value!r} is not usable", f"give a {what}")
 
 
 def _one_of(names: tuple[str, ...]) -> str:
