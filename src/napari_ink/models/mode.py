@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_ink.models.added import AddedTasks
+from napari_ink.models.convolution import convolve
 from napari_ink.models.routing import Routing
 
 #: The experts in the order of the gates: three convolutions, then average pooling over K³
@@ -141,17 +142,27 @@ class MoDEConv3d(nn.Module):
 
     def forward(self, volume: Tensor, routing: Routing) -> Tensor:
         """Convolve ``(batch, in, z, y, x)``, each run of samples with the kernel of its task."""
-        kernels = (self.kernel(task) for task, _ in routing)
-        if volume.device.type == "cpu":
-            # Features follow the kernel's layout, in which oneDNN is faster. The network's input
-            # cannot ask for it: with one channel both layouts are the same.
-            kernels = (k.contiguous(memory_format=torch.channels_last_3d) for k in kernels)
         if len(routing) == 1:
-            return F.conv3d(volume, next(kernels), padding=2)
+            return self._convolve(volume, self.kernel(routing[0][0]))
         runs = volume.split([samples for _, samples in routing])
         return torch.cat(
-            [F.conv3d(run, kernel, padding=2) for run, kernel in zip(runs, kernels, strict=True)]
+            [
+                self._convolve(run, self.kernel(task))
+                for run, (task, _) in zip(runs, routing, strict=True)
+            ]
         )
+
+    def _convolve(self, volume: Tensor, kernel: Tensor) -> Tensor:
+        """Convolve as the device at hand does it best."""
+        if volume.device.type != "cpu":
+            return F.conv3d(volume, kernel, padding=2)
+        learns = self.training and torch.is_grad_enabled()
+        exact = volume.dtype in (torch.float32, torch.float64)
+        if learns and exact and not torch.is_autocast_enabled("cpu"):
+            return convolve(volume, kernel)
+        # Features follow the kernel's layout, in which oneDNN is faster. The network's input
+        # cannot ask for it: with one channel both layouts are the same.
+        return F.conv3d(volume, kernel.contiguous(memory_format=torch.channels_last_3d), padding=2)
 
     def extra_repr(self) -> str:
         """Channels, for ``repr``."""
