@@ -178,11 +178,12 @@ class InkModule(lightning.LightningModule):
         """Optimiser and schedule of the settings."""
         learning = self.config.learning
         optimiser = build_optimiser(self.network, learning.optimiser)
-        schedule = build_schedule(optimiser, learning.schedule, learning.steps)
-        if "monitor" in schedule:
+        scheduler = build_schedule(optimiser, learning.schedule, learning.steps)
+        schedule: dict[str, Any] = {"scheduler": scheduler, "interval": "step"}
+        if isinstance(scheduler, ReduceLROnPlateau):
             # Stepped at the looks by ourselves: Lightning would do it after the checkpoint of the
             # look is written, and not at all in a run that goes on from there.
-            schedule |= {"frequency": 2**62}
+            schedule |= {"monitor": learning.score, "strict": False, "frequency": 2**62}
         return {"optimizer": optimiser, "lr_scheduler": schedule}
 
     def _step_plateau(self) -> None:

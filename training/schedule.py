@@ -56,15 +56,8 @@ class ScheduleConfig:
     patience: int = 3
 
 
-def build_schedule(
-    optimiser: Optimizer,
-    config: ScheduleConfig,
-    steps: int,
-    *,
-    score: str = "f05",
-    every: int = 1,
-) -> dict:
-    """The schedule as Lightning's ``lr_scheduler`` value, to be stepped after each optimiser step.
+def build_schedule(optimiser: Optimizer, config: ScheduleConfig, steps: int) -> LRScheduler:
+    """The schedule, to be stepped after each optimiser step; ``plateau`` with each look's score.
 
     Parameters
     ----------
@@ -74,10 +67,6 @@ def build_schedule(
         Which.
     steps : int
         Optimiser steps of the run.
-    score : str
-        The logged value that ``plateau`` watches; higher is better.
-    every : int
-        Passes (``validate_every * accumulate``) between looks at it.
 
     Raises
     ------
@@ -85,12 +74,7 @@ def build_schedule(
         If a setting is out of bounds or does not fit the number of steps.
     """
     check_schedule(config, steps)
-    scheduler = SCHEDULES[config.name](optimiser, config, steps)
-    value = {"scheduler": scheduler, "interval": "step"}
-    if config.name == "plateau":
-        # Before the first look there is no score, which is no reason to stop.
-        value |= {"monitor": score, "frequency": every, "strict": False}
-    return value
+    return SCHEDULES[config.name](optimiser, config, steps)
 
 
 def check_schedule(config: ScheduleConfig, steps: int) -> None:
