@@ -43,3 +43,15 @@ def test_train_compares_steps_that_find_the_same_gradient():
     assert figures["vs_published"] > 0
     assert figures["peak"] > 1e8
     assert figures["memory_ratio"] > 0
+
+
+@pytest.mark.slow
+def test_recipe_chooses_every_window_it_was_asked_for_and_times_each_part():
+    found = run("recipe.py", "--height", "4000", "--width", "3000")
+    parts = [found[f"{part}_seconds"] for part in ("open", "select", "write")]
+    assert min(parts) > 0
+    assert found["seconds"] == pytest.approx(sum(parts))
+    assert found["memory"] > 1e6
+    assert found["shortfalls"] == []
+    assert found["train"] == 36000
+    assert found["rows"] > found["train"]
