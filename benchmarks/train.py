@@ -5,8 +5,9 @@
 The same network (RepMode, m = 16, random weights), batch (8), precision (fp32) and loss (mean
 squared error of every voxel), from the batch in memory to the weights' step. The published step
 merges the experts anew for each sample and convolves sample by sample (SOURCES.md, A), with Adam;
-ours merges once a batch, convolves the batch in the memory layout of the trainer, with AdamW as
-the trainer makes it. Steps are taken in turns, published, ours, published, …, each ratio is of
+ours merges once a batch, convolves the batch in fewer multiplications (on a processor, see
+``napari_ink.models.convolution``) in the memory layout of the trainer, with AdamW as the trainer
+makes it. Steps are taken in turns, published, ours, published, …, each ratio is of
 neighbours, and the median is reported. Memory is taken in processes of their own.
 
 For windows of each side: 32 × side × side voxels; the published patch has side 128, the
