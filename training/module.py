@@ -61,6 +61,7 @@ class InkModule(lightning.LightningModule):
         self.scores: dict[str, float] = {}
         self.data: Data | None = None
         self._histogram = Histogram()
+        self._weight = 0.0  # of a pass, mean over those of the step
 
     def feed(self, windows: WindowBatches, look: Look) -> None:
         """What there is to learn from and to look at, before Lightning begins."""
@@ -94,15 +95,24 @@ class InkModule(lightning.LightningModule):
         torch.manual_seed(_seed(self.config.seed, number, look.rank))
         counted_weight = None
         if learning.accumulate > 1:
-            first = number // learning.accumulate * learning.accumulate
-            weights = [weight_of(self.data.windows, first + i) for i in range(learning.accumulate)]
-            counted_weight = batch.weight.new_tensor(sum(weights) / len(weights))
+            if number % learning.accumulate == 0:
+                passes = range(number, number + learning.accumulate)
+                self._weight = sum(map(self._weight_of, passes)) / len(passes)
+            counted_weight = batch.weight.new_tensor(self._weight)
         batch = self.augmentation(batch)
         with self.augmentation.mixing(self.network, batch):
             logits = self.network(batch.volume, batch.task)
         loss = self.loss(logits, batch.label, batch.weight, counted_weight=counted_weight)
         self._measure(loss.detach(), number)
         return loss
+
+    def _weight_of(self, number: int) -> float:
+        """Sum of the weights of a pass, after augmentation, without reading its volumes."""
+        windows = self.data.windows
+        blank = torch.zeros(windows.order.batch, 1, 1, windows.windows.side, windows.windows.side)
+        batch = windows.with_labels(number, blank)
+        batch = Batch(*(part.to(self.device) for part in batch))
+        return float(self.augmentation(batch).weight.sum())
 
     def _measure(self, loss: Tensor, number: int) -> None:
         """Note the loss of the step so far: with several passes, the mean of theirs."""
@@ -177,7 +187,8 @@ class InkModule(lightning.LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         """Optimiser and schedule of the settings."""
         learning = self.config.learning
-        optimiser = build_optimiser(self.network, learning.optimiser)
+        mixed = self.config.trainer.precision != "fp32"
+        optimiser = build_optimiser(self.network, learning.optimiser, mixed=mixed)
         scheduler = build_schedule(optimiser, learning.schedule, learning.steps)
         schedule: dict[str, Any] = {"scheduler": scheduler, "interval": "step"}
         if isinstance(scheduler, ReduceLROnPlateau):
@@ -202,13 +213,6 @@ class Data:
 
     def __deepcopy__(self, memo: dict) -> Data:
         return self
-
-
-def weight_of(windows: WindowBatches, step: int) -> float:
-    """Sum of the weights of a pass, without reading its volumes."""
-    rows = windows.order.rows_of(step)
-    places = ((windows.sources[windows.windows.source[row]], row) for row in rows)
-    return float(sum(s.counts[windows.windows.place(row)].sum() for s, row in places))
 
 
 def _seed(*numbers: int) -> int:

@@ -43,10 +43,13 @@ class OptimiserConfig:
     rates: dict[str, float] = field(default_factory=dict)
 
 
-def build_optimiser(network: nn.Module, config: OptimiserConfig) -> Optimizer:
+def build_optimiser(
+    network: nn.Module, config: OptimiserConfig, *, mixed: bool = False
+) -> Optimizer:
     """The optimiser of a network, in at most two groups a rate: with decay and without.
 
     Frozen parameters are left out. On the CPU the fused step is taken: one pass over the weights.
+    Not with ``mixed`` precision, in which Lightning clips no gradients for it.
 
     Raises
     ------
@@ -72,7 +75,7 @@ def build_optimiser(network: nn.Module, config: OptimiserConfig) -> Optimizer:
         lr=config.learning_rate,
         betas=tuple(config.betas),
         # Elsewhere a fused step unscales the gradients of fp16 itself, after they were clipped.
-        fused=True if on_cpu else None,
+        fused=True if on_cpu and not mixed else None,
     )
 
 

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from lightning.pytorch.plugins.precision import MixedPrecision, Precision
+from lightning.pytorch.utilities.enums import GradClipAlgorithmType
 from torch import nn
 
 from napari_ink.errors import SettingsError
@@ -106,3 +108,14 @@ def test_what_is_frozen_is_left_out(network):
 def test_a_bad_setting_is_refused_by_name(config, message, network):
     with pytest.raises(SettingsError, match=message):
         build_optimiser(network, config)
+
+
+@pytest.mark.parametrize("mixed", [True, False])
+def test_gradients_of_mixed_precision_can_be_clipped(mixed):
+    """As Lightning does it in bf16: it refuses a fused optimiser."""
+    layer = nn.Linear(3, 1)
+    optimiser = build_optimiser(layer, OptimiserConfig(), mixed=mixed)
+    layer(torch.ones(2, 3)).sum().backward()
+    precision = MixedPrecision("bf16-mixed", "cpu") if mixed else Precision()
+    precision.clip_gradients(optimiser, 0.5, GradClipAlgorithmType.NORM)
+    assert float(nn.utils.get_total_norm([p.grad for p in layer.parameters()])) <= 0.5 + 1e-5
