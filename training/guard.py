@@ -63,6 +63,13 @@ class NaNGuard(Callback):
         guilty = own[0, 0].item() if len(own) else guilty  # whose loss it was, if one's it was
         if trainer.global_rank == guilty:
             self._save(trainer, module, float(loss), float(norm))
+        if not torch.isfinite(self._batch.volume).all():
+            sources = sorted(set(module.whereabouts(self._batch)["source"].tolist()))
+            raise NotANumber(
+                f"step {trainer.global_step + 1}: a window of {', '.join(sources)} holds NaN or "
+                "infinite intensities",
+                f"look at {self.folder / NAME}, and mend the fragment or leave it out",
+            )
         what = "loss" if len(own) else "gradient"
         raise NotANumber(
             f"the {what} of step {trainer.global_step + 1} is not finite "

@@ -8,7 +8,7 @@ an underscore (``--new-task``), the command line wins over the file, a switch ne
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import reduce
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -36,12 +36,23 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         if not isinstance(key, str):
             raise SettingsError(f"{path}: the key {key!r} is no word", "write it in quotes")
     overrides = _tidy(overrides)
-    known = {key for key, _ in _keys(RunConfig)}
+    kinds = dict(_keys(RunConfig))
+    known = set(kinds)
     given = {o.removeprefix("--").partition("=")[0] for o in overrides if o.startswith("--")}
-    for key in [*_paths(tree, known), *sorted(given)]:
+    entries = dict(_entries(tree, known))
+    for key in [*entries, *sorted(given)]:
         if key not in known and not _inside_a_mapping(key, known):
             raise SettingsError(
                 f"{path}: there is no setting {key!r}", nearest(key, known, cutoff=0)
+            )
+    for key, value in entries.items():
+        kind = kinds.get(key)
+        if value is None and kind is not None and type(None) not in get_args(kind):
+            raise SettingsError(f"{path}: {key} has no value", "give one, or leave the key out")
+        if is_dataclass(kind) and not isinstance(value, Mapping):
+            first = fields(kind)[0].name
+            raise SettingsError(
+                f"{path}: {key} is {value!r}", f"it is a group: give {{{first}: …}}"
             )
 
     parser = ArgumentParser(prog="training.run", exit_on_error=False)
@@ -124,6 +135,8 @@ def _check(config: RunConfig, path: Path) -> None:
         raise SettingsError(
             f"{path}: name is {name!r}", "choose a plain word, which becomes a file's name"
         )
+    if not config.runs.strip() or "\0" in config.runs:
+        raise SettingsError(f"{path}: runs is {config.runs!r}", "name a folder")
     if not config.data.synthetic.strengths:
         raise SettingsError(f"{path}: data.synthetic.strengths is empty", "give one or more")
     if bool(config.extend) != bool(config.new_task):
@@ -143,17 +156,19 @@ def _keys(cls: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
                 yield from _keys(element, f"{prefix}{name}[].")
 
 
-def _paths(tree: Mapping[str, Any], known: set[str], prefix: str = "") -> Iterator[str]:
-    """The dotted keys of a YAML tree, down to where free-form mappings begin."""
+def _entries(
+    tree: Mapping[str, Any], known: set[str], prefix: str = ""
+) -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of a YAML tree, down to where free-form mappings begin."""
     for name, value in tree.items():
         key = f"{prefix}{name}"
-        yield key
+        yield key, value
         if isinstance(value, Mapping) and any(other.startswith(f"{key}.") for other in known):
-            yield from _paths(value, known, f"{key}.")
+            yield from _entries(value, known, f"{key}.")
         if isinstance(value, list) and any(other.startswith(f"{key}[].") for other in known):
             for element in value:
                 if isinstance(element, Mapping):
-                    yield from _paths(element, known, f"{key}[].")
+                    yield from _entries(element, known, f"{key}[].")
 
 
 def _inside_a_mapping(key: str, known: set[str]) -> bool:

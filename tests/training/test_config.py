@@ -76,6 +76,25 @@ def test_wrong_types_and_broken_files_give_one_line(tmp_path, text):
 
 
 @pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("learning: {steps: }", "learning.steps has no value"),
+        ("learning:", "learning has no value"),
+        ("augmentation: {flip: 0.5}", "augmentation.flip is 0.5"),
+        ("trainer: [cpu]", "trainer is"),
+        ("data: {sources: [{path: a, windows: }, {path: b, task: }]}", "task has no value"),
+        ("runs: ''", "runs is ''"),
+        ('runs: "a\\0b"', "runs is"),
+    ],
+)
+def test_a_key_left_empty_or_a_group_that_is_none_is_refused_by_name(tmp_path, text, wrong):
+    with pytest.raises(SettingsError) as caught:
+        load_config(write(tmp_path, f"name: a\n{text}\n"))
+    assert wrong in caught.value.problem
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("key", "value"),
     [
         ("learning.steps", "0"),

@@ -249,6 +249,7 @@ def test_a_flat_label_is_that_of_every_layer_of_a_volume(name, batch):
     [
         ({"dise": 1}, "no loss 'dise': did you mean 'dice'"),
         ({}, "without a loss"),
+        ({"bce": 0}, "all losses weigh nothing"),
         ({"fbeta": {"bta": 0.5}}, "fbeta has no setting 'bta': did you mean 'beta'"),
         ({"bce": {"counted_weight": 1}}, "no setting 'counted_weight'"),
         ({"bce": "much"}, "weight = 'much': give a number from 0"),

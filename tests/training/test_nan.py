@@ -6,6 +6,7 @@ import torch
 from small_run import losses, small
 
 from training.augmentation import Augmentation
+from training.dataset.windows import WindowBatches
 from training.module import InkModule
 from training.run import main
 
@@ -53,6 +54,19 @@ def test_the_pass_that_did_it_is_kept_of_several_that_make_a_step(tmp_path, caps
     with np.load(tmp_path / "runs" / "small" / "nan_batch.npz") as batch:
         assert batch["step"] == 2
         assert batch["sample"].tolist() == [12, 13]
+
+
+def test_a_fragment_that_holds_no_numbers_is_named(tmp_path, capsys, monkeypatch):
+    plain = WindowBatches.with_labels
+    monkeypatch.setattr(
+        WindowBatches,
+        "with_labels",
+        lambda self, step, volume: plain(self, step, volume.fill_(torch.nan) if step else volume),
+    )
+    assert main([str(small(tmp_path))]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "step 2: a window of synthetic-100" in line
+    assert "holds NaN" in line
 
 
 def test_gradient_that_is_no_number_stops_the_run_before_it_moves_a_weight(

@@ -60,14 +60,15 @@ def name_of(config: SourceConfig, fragment: Fragment) -> str:
 
 
 def check_numbers(config: SourceConfig, fragment: Fragment) -> None:
-    """Refuse a negative number of windows, or a source that never joins."""
+    """Refuse a negative number of windows or fold, or a source that never joins."""
     if not 0 <= config.joins < 1:
         raise SettingsError(
             f"{fragment.name}: joins is {config.joins}", "give a share of the run, 0 to below 1"
         )
-    for what, quota in (("windows", config.windows), ("void", config.void)):
-        if quota is not None and quota < 0:
-            raise SettingsError(f"{fragment.name}: {what} is {quota}", "give 0 or more")
+    for what in ("windows", "void", "fold"):
+        number = getattr(config, what)
+        if number is not None and number < 0:
+            raise SettingsError(f"{fragment.name}: {what} is {number}", "give 0 or more")
 
 
 def task_of(config: SourceConfig, fragment: Fragment, tasks: Sequence[str]) -> str:

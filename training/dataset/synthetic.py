@@ -6,13 +6,14 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
-from napari_ink.errors import SettingsError
+from napari_ink.errors import InkError, SettingsError
 from napari_ink.volumes.fragment import Fragment
 from training.config import SyntheticConfig
 from training.dataset.config import SourceConfig
@@ -90,11 +91,17 @@ def simulated_at(
             ) from error
         # Fresh processes: a forked one would inherit torch's threads in whatever state they are.
         workers = min(len(missing), os.cpu_count() or 1)
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            jobs = [pool.submit(_make, files[i], *wanted[i], size) for i in missing]
-            for done, job in enumerate(as_completed(jobs), start=1):
-                job.result()
-                print(f"\rsimulated {done}/{len(jobs)} fragments", end="", flush=True)
+        try:
+            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+                jobs = [pool.submit(_make, files[i], *wanted[i], size) for i in missing]
+                for done, job in enumerate(as_completed(jobs), start=1):
+                    job.result()
+                    print(f"\rsimulated {done}/{len(jobs)} fragments", end="", flush=True)
+        except BrokenProcessPool as error:
+            raise InkError(
+                "a process that simulates fragments was ended from outside, as by a lack of memory",
+                "start the run again: the fragments made so far are kept",
+            ) from error
         print()
     for file, (seed, _) in zip(files, wanted, strict=True):
         with np.load(file) as parts:

@@ -64,6 +64,8 @@ class WeightedLoss:
         if not weights:
             raise SettingsError("a run without a loss", f"choose among {', '.join(LOSSES)}")
         self._parts = [_part(name, given) for name, given in weights.items()]
+        if not any(factor for factor, _, _ in self._parts):
+            raise SettingsError("all losses weigh nothing", "give one a weight above 0")
         self.accumulates = all(pixel for _, _, pixel in self._parts)
 
     def __call__(

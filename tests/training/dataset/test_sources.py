@@ -119,6 +119,8 @@ def test_what_cannot_be_learned_from_is_refused_in_one_line(tmp_path, look):
         (SourceConfig(good, layers=(0, 3)), "holds 3 layers, the network takes 4"),
         (SourceConfig(good, layers=(1, 5)), "has the layers 0:4, not 1:5"),
         (SourceConfig(good, windows=-1), "windows is -1"),
+        (SourceConfig(good, fold=-1), "fold is -1"),
+        (SourceConfig(good, joins=1.0), "joins is 1.0"),
         (SourceConfig(good, void=-1), "void is -1"),
     ]
     for config, message in cases:

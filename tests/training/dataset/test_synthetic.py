@@ -1,6 +1,12 @@
 """Simulated sources of a run: who is learned from, and from when on."""
 
+import os
+
+import pytest
+
+from napari_ink.errors import InkError
 from training.config import SyntheticConfig
+from training.dataset import synthetic
 from training.dataset.synthetic import joining, synthetic_sources
 
 
@@ -29,6 +35,17 @@ def test_fragments_are_dealt_strengths_and_the_last_is_for_validation(tmp_path):
         "ink1",
         "ink1",
     ]
+
+
+def test_a_process_that_dies_while_it_simulates_is_said_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(synthetic, "_make", _die)
+    with pytest.raises(InkError, match="ended from outside") as caught:
+        list(synthetic_sources(SyntheticConfig(fragments=1, cache=str(tmp_path))))
+    assert "\n" not in str(caught.value)
+
+
+def _die(*_):
+    os._exit(1)
 
 
 def test_no_simulated_fragments_are_made_where_none_are_asked_for(tmp_path):
