@@ -238,10 +238,9 @@ def _context():
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    # Imported once, before the processes part. The program itself too: each of them imports it.
-    program = getattr(sys.modules["__main__"], "__spec__", None)
-    names = [__name__] if program is None else [__name__, program.name]
-    context.set_forkserver_preload([name for name in names if not name.endswith("__main__")])
+    # Imported once, before the processes part; with what the program imports, which each of them
+    # imports too, but not the program: it would be there already where it is to be run.
+    context.set_forkserver_preload([__name__, "training.module"])
     return context
 
 
