@@ -1,7 +1,9 @@
 """The logs of a run: ``metrics.csv``, TensorBoard and, if asked for, Weights & Biases.
 
 A row belongs to the step after which it was written. A run that goes on from a step has its logs
-cut back to it, so that each step stands there once.
+cut back to it, so that each step stands there once. ``seconds`` is the time at work up to a row,
+looks included, over all starts of a run: neither the pause between two starts is in it nor work
+that was lost with a stop.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from torch import Tensor
 
 from training.config import RunConfig, to_tree
 from training.whole_files import written_whole
+
+LOG = "metrics.csv"
 
 
 class Table(Logger):
@@ -69,6 +73,11 @@ class Table(Logger):
         with self.path.open("a", newline="") as file:
             csv.DictWriter(file, self._columns).writerow(row)
 
+    @property
+    def seconds(self) -> float | None:
+        """Time at work up to the last row; None where it was not written."""
+        return seconds_in(self._rows())
+
     @rank_zero_only
     def cut(self) -> None:
         """Take later rows out now."""
@@ -84,18 +93,28 @@ class Table(Logger):
         return columns
 
     def _rows(self) -> list[dict[str, str]]:
-        """Whole rows of the file: a kill may have left half of the last one."""
-        if not self.path.exists():
-            return []
-        text = self.path.read_text()
-        whole = text[: text.rfind("\n") + 1].splitlines()
-        return [row for row in csv.DictReader(whole) if row["step"] and None not in row.values()]
+        return whole_rows(self.path)
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
         with written_whole(self.path) as beside, beside.open("w", newline="") as file:
             writer = csv.DictWriter(file, self._columns, restval="")
             writer.writeheader()
             writer.writerows(rows)
+
+
+def whole_rows(path: Path) -> list[dict[str, str]]:
+    """Rows of ``metrics.csv``, without half a last one: a kill may have left it."""
+    if not path.exists():
+        return []
+    text = path.read_text()
+    whole = text[: text.rfind("\n") + 1].splitlines()
+    return [row for row in csv.DictReader(whole) if row["step"] and None not in row.values()]
+
+
+def seconds_in(rows: list[dict[str, str]]) -> float | None:
+    """Time at work up to the last row; None where it was not written."""
+    last = rows[-1].get("seconds") if rows else None
+    return float(last) if last else None
 
 
 def _plain(value: Any) -> Any:
@@ -105,7 +124,7 @@ def _plain(value: Any) -> Any:
 
 def open_logs(config: RunConfig, folder: Path, step: int) -> list[Logger]:
     """The logs of a run that begins after ``step``."""
-    table = Table(folder / "metrics.csv", step)
+    table = Table(folder / LOG, step)
     table.cut()
     logs: list[Logger] = [
         table,
@@ -139,10 +158,14 @@ class Journal(Callback):
     def __init__(self, every: int) -> None:
         self.every = every
         self._since: tuple[float, int] | None = None
+        self._begun: float | None = None  # as if all work so far had been done at once
         self._step = 0
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        """Begin to measure the speed."""
+        """Begin to measure speed and time."""
+        tables = [logger for logger in trainer.loggers if isinstance(logger, Table)]
+        before = 0.0 if trainer.global_step == 0 else tables[0].seconds if tables else None
+        self._begun = None if before is None else time.perf_counter() - before
         self._step = trainer.global_step
         self._since = (time.perf_counter(), self._step)
 
@@ -161,17 +184,19 @@ class Journal(Callback):
             seconds, steps = time.perf_counter() - self._since[0], step - self._since[1]
             row["samples_per_second"] = round(steps * module.samples_a_step / seconds, 3)
         self._since = (time.perf_counter(), step)
-        write(trainer, row)
+        self._write(trainer, row)
 
     def on_validation_end(
         self, trainer: lightning.Trainer, module: lightning.LightningModule
     ) -> None:
         """Write the scores. Looking does not count as time to learn in."""
-        write(trainer, module.scores)
+        self._write(trainer, module.scores)
         self._since = (time.perf_counter(), trainer.global_step)
 
-
-def write(trainer: lightning.Trainer, row: Mapping[str, float]) -> None:
-    """One row into all logs, for the step that was taken last."""
-    for logger in trainer.loggers:
-        logger.log_metrics(dict(row), step=trainer.global_step)
+    def _write(self, trainer: lightning.Trainer, row: Mapping[str, float]) -> None:
+        """One row into all logs, for the step that was taken last."""
+        row = dict(row)
+        if self._begun is not None:
+            row["seconds"] = round(time.perf_counter() - self._begun, 2)
+        for logger in trainer.loggers:
+            logger.log_metrics(row, step=trainer.global_step)

@@ -22,6 +22,7 @@ from training.checkpoints import BEST, read_checkpoint
 from training.config import RunConfig, to_tree
 from training.dataset.edges import border_points
 from training.dataset.sources import Source
+from training.journal import LOG, seconds_in, whole_rows
 from training.look import count, counted, keep_map, predict_part
 from training.machine import say
 from training.module import InkModule
@@ -146,6 +147,7 @@ def finish(
     threshold = metrics.best_threshold(pooled)
     scores = metrics.json_ready(metrics.summary(pooled, threshold))
     names = [source.name for source in look]
+    seconds = seconds_in(whole_rows(folder / LOG))
     info = replace(
         network.info,
         halo=network.halo,
@@ -154,6 +156,7 @@ def finish(
         training={
             "config": settings_of(config),
             "kept": kept,
+            **({} if seconds is None else {"seconds": seconds}),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "halo": {"on": names, **halo.record()},
         },

@@ -73,19 +73,31 @@ def folder(tmp_path):
     (folder / "config.yaml").write_text(yaml.safe_dump(tree))
     (folder / "versions.json").write_text(json.dumps({"torch": "9.9"}))
     with (folder / "metrics.csv").open("w", newline="") as stream:
-        names = ["epoch", "step", "loss", "lr-AdamW", "auc", "f05", "samples_per_second"]
+        names = ["step", "loss", "lr", "auc", "f05", "samples_per_second", "seconds"]
         writer = csv.DictWriter(stream, names)
         writer.writeheader()
-        for step in range(30):
-            writer.writerow(
-                {"step": step, "loss": 1 / (1 + step), "lr-AdamW": 1e-3, "samples_per_second": 7}
-            )
-        writer.writerow({"step": 29, "auc": 0.75, "f05": 0.5})
+        for step in range(1, 31):
+            row = {"step": step, "loss": 1 / step, "lr": 1e-3, "samples_per_second": 7}
+            writer.writerow(row | {"seconds": 4 * step})
+        writer.writerow({"step": 30, "auc": 0.75, "f05": 0.5, "seconds": 150})
     save_map(folder)
     save_network(folder)
     counts = np.random.default_rng(2).integers(1, 50, (2, 4, 20))
     edges = np.linspace(-1, 1, 21)
-    np.savez(folder / "intensity.npz", edges=edges, ink=counts[0], bare=counts[1], first_layer=5)
+    by_source = np.random.default_rng(3).integers(1, 50, (2, 3, 4, 20))
+    np.savez(
+        folder / "intensity.npz",
+        edges=edges,
+        ink=counts[0],
+        bare=counts[1],
+        first_layer=5,
+        names=np.array(["a <b>", "b", "c"]),
+        ink_by_source=by_source[0],
+        bare_by_source=by_source[1],
+        raw_edges=100 * edges,
+        raw_ink_by_source=by_source[0],
+        raw_bare_by_source=by_source[1],
+    )
     columns = {"source": ["a", "a", "b"], "kind": ["void", "bucket 1", "void"], "ink": [0, 0.5, 0]}
     parquet.write_table(pa.table(columns), folder / "windows.parquet")
     Image.new("L", (20, 10)).save(folder / "windows.png")
@@ -111,9 +123,9 @@ def test_report_of_a_whole_run_misses_nothing_and_needs_nothing_else(folder):
         assert section(text, heading)
     assert not re.search(r"(?:src|href)=\"(?!data:|#)", whole)
     assert not re.search(r"https?:|<script|<link|@import|url\(", text)
-    # curves 2, map, cut, reliability, intensities 2, gates, speed, windows
+    # curves 2, map, cut, reliability, intensities 3, gates, speed, windows
     pictures = re.findall(r"data:image/([a-z+]+);base64,([^\"]*)", whole)
-    assert len(pictures) == 10
+    assert len(pictures) == 11
     for kind, data in pictures:
         start = base64.b64decode(data)[:8]
         assert start.startswith(b"\x89PNG" if kind == "png" else b"<?xml")
@@ -192,6 +204,27 @@ def test_log_with_other_columns_is_drawn_as_far_as_it_goes(folder):
     assert "no loss" in text
     assert "<figure>" in text
     assert "samples a second" in section(text_of(write_report(folder)), "Speed")
+
+
+def test_time_and_samples_are_those_of_the_log(folder):
+    text = text_of(write_report(folder))
+    took = "2.5 minutes for 30 steps: 0.2 steps a second"
+    assert took in section(text, "What was run")
+    assert took in section(text, "Speed")
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["learning"]["accumulate"] = 3
+    (folder / "config.yaml").write_text(yaml.safe_dump(config | {"trainer": {"devices": 2}}))
+    assert "30 steps of 24 windows: 720 samples" in text_of(write_report(folder))
+
+
+def test_intensities_without_sources_are_drawn_as_far_as_they_go(folder):
+    file = folder / "intensity.npz"
+    with np.load(file) as parts:
+        some = {key: parts[key] for key in ("edges", "ink", "bare", "first_layer")}
+    np.savez(file, **some)
+    text = section(text_of(write_report(folder)), "Intensities")
+    assert text.count("<figure>") == 2
+    assert "by source" in re.search(r"<p class=\"absent\">(.*?)</p>", text)[1]
 
 
 def test_several_fragments_are_pooled(folder):

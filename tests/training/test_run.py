@@ -1,6 +1,8 @@
 """The whole run, small: settings in, checkpoint out."""
 
+import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from napari_ink.inference.settings import PredictionSettings
 from napari_ink.volumes.fragment import Fragment
 from napari_ink.volumes.intensity import Recipe
 from training.checkpoints import BEST
+from training.journal import Journal, Table
 from training.load_config import load_config
 from training.run import main, open_all
 
@@ -125,6 +128,29 @@ def test_no_column_is_lost_and_every_step_has_its_row(finished):
     rows = log(folder)
     assert [int(row["step"]) for row in rows if row["loss"]] == [1, 2, 3, 4, 5, 6]
     assert all(row["val_loss"] and row["ece"] for row in rows if row["auc"])
+
+
+def test_the_time_at_work_is_kept_with_every_row_and_in_the_checkpoint(finished):
+    folder = finished[0]
+    rows = list(csv.DictReader((folder / "metrics.csv").open()))
+    seconds = [float(row["seconds"]) for row in rows]
+    assert seconds == sorted(seconds)
+    assert seconds[0] > 0
+    info = load_checkpoint(folder / "small.safetensors").info
+    assert info.training["seconds"] == seconds[-1]
+
+
+def test_time_goes_on_where_a_run_was_stopped(tmp_path):
+    file = tmp_path / "metrics.csv"
+    file.write_text("step,loss,seconds\n4,0.5,10.0\n6,0.5,20.0\n")
+    table = Table(file, 4)  # the last checkpoint: what came later is lost work
+    table.cut()
+    assert table.seconds == 10.0
+    journal = Journal(1)
+    trainer = SimpleNamespace(loggers=[table], global_step=4)
+    journal.on_train_start(trainer, None)
+    journal.on_validation_end(trainer, SimpleNamespace(scores={"f05": 0.5}))
+    assert 10.0 <= table.seconds < 15.0
 
 
 def test_same_seed_gives_the_same_weights_and_no_run_is_written_over(finished):

@@ -5,12 +5,14 @@
 ``versions.json``                  name → version
 ``metrics.csv``                    ``step`` and any of ``loss``, ``val_loss``, ``lr-*``, ``auc``,
                                    ``f05``, ``iou``, ``ece``, ``threshold``,
-                                   ``samples_per_second``; empty where a row does not say
+                                   ``samples_per_second``, ``seconds``; empty where a row does
+                                   not say
 ``windows.parquet``, ``.png``      the windows that were learned from, and their picture
 ``validation/NAME.npz``            ``probability`` float16, ``label`` uint8 (255 is ink), ``counts``
                                    bool, all ``(y, x)``: the last look at one fragment
 ``intensity.npz``                  ``edges (bins + 1)``, normalised intensities, and pixel counts
-                                   ``ink`` and ``bare``, ``(layers, bins)``; ``first_layer``
+                                   ``ink`` and ``bare``, ``(layers, bins)``; ``first_layer``; by
+                                   source, see :func:`training.intensities.keep_intensities`
 ``*.safetensors``                  the checkpoint
 =================================  ==============================================================
 """
@@ -79,6 +81,23 @@ class Intensities:
     ink: np.ndarray
     bare: np.ndarray
     first_layer: int
+
+
+@dataclass(frozen=True, eq=False)
+class SourceIntensities:
+    """Intensities of the pixels that count, of all layers, by source, with and without ink.
+
+    Attributes
+    ----------
+    edges : numpy.ndarray
+        ``(bins + 1,)``.
+    ink, bare : numpy.ndarray
+        ``(sources, bins)``, pixels.
+    """
+
+    edges: np.ndarray
+    ink: np.ndarray
+    bare: np.ndarray
 
 
 class RunFolder:
@@ -159,6 +178,44 @@ class RunFolder:
             return found
 
         return _read(self.path / "intensity.npz", read)
+
+    @cached_property
+    def intensities_by_source(self) -> tuple[list[str], SourceIntensities, SourceIntensities]:
+        """Names of the sources, their intensities as stored, and normalised."""
+
+        def read(file: Path) -> tuple[list[str], SourceIntensities, SourceIntensities]:
+            with np.load(file, allow_pickle=False) as parts:
+                names = [str(name) for name in parts["names"]]
+                found = [
+                    SourceIntensities(
+                        parts[f"{prefix}edges"].astype(float),
+                        parts[f"{prefix}ink_by_source"].sum(axis=1, dtype=np.int64),
+                        parts[f"{prefix}bare_by_source"].sum(axis=1, dtype=np.int64),
+                    )
+                    for prefix in ("raw_", "")
+                ]
+            for one in found:
+                shape = (len(names), len(one.edges) - 1)
+                if not one.ink.shape == one.bare.shape == shape:
+                    raise ValueError("its arrays do not fit one another")
+            return names, *found
+
+        return _read(self.path / "intensity.npz", read)
+
+    @property
+    def seconds(self) -> float:
+        """Time at work up to the last row of the log, looks included, lost work left out.
+
+        Of a run without it in the log, what its checkpoint says.
+        """
+        try:
+            column = self.log.get("seconds")
+        except Absent:
+            column = None
+        found = self.network.info.training.get("seconds") if column is None else column[1][-1]
+        if not found:
+            raise Absent("Neither log nor checkpoint says how long the run took.")
+        return float(found)
 
     @cached_property
     def windows(self) -> dict[str, np.ndarray]:

@@ -1,14 +1,15 @@
-"""Whether grey levels alone tell ink from bare papyrus, layer by layer."""
+"""Grey levels of ink and of bare papyrus, layer by layer and source by source."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from napari_ink.analysis.figures import BLUE, GREY, ORANGE, new_figure, tidy
-from training.report.folder import Intensities
+from training.report.folder import Intensities, SourceIntensities
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,6 +61,39 @@ def layer_chart(intensities: Intensities) -> Figure:
     for axes in (left, right):
         tidy(axes)
     return figure
+
+
+def source_chart(
+    names: Sequence[str], stored: SourceIntensities, normalised: SourceIntensities
+) -> Figure:
+    """Median and middle 80% of the intensities by source, as stored and normalised."""
+    places = np.arange(len(names))
+    figure, panels = new_figure(9.6, 1.3 + 0.42 * len(names), 1, 2, sharey=True)
+    for panel, found, label in zip(
+        panels, (stored, normalised), ("intensity as stored", "normalised intensity"), strict=True
+    ):
+        for name, counts, colour, shift in (
+            ("bare papyrus", found.bare, BLUE, -0.15),
+            ("ink", found.ink, ORANGE, 0.15),
+        ):
+            low, middle, high = quantiles(counts, found.edges, (0.1, 0.5, 0.9))
+            panel.hlines(places + shift, low, high, color=colour, lw=5, alpha=0.35)
+            panel.plot(middle, places + shift, "o", color=colour, ms=5, label=name)
+        panel.set_xlabel(label)
+        panel.ticklabel_format(axis="x", style="sci", scilimits=(-3, 5))
+        tidy(panel)
+    panels[0].set_yticks(places, [shortened(name) for name in names])
+    panels[0].set_ylim(len(names) - 0.5, -0.5)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=2, frameon=False)
+    return figure
+
+
+def shortened(name: str, length: int = 32) -> str:
+    """A name that leaves room for the chart: its middle goes, since parts are told by the end."""
+    if len(name) <= length:
+        return name
+    return f"{name[: length // 2]}…{name[len(name) - (length - length // 2 - 1) :]}"
 
 
 def distribution_chart(intensities: Intensities) -> Figure:

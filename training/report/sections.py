@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import yaml
 
@@ -14,10 +16,11 @@ from napari_ink.analysis.figures import (
 )
 from napari_ink.analysis.gates import gate_shares
 from training.report import curves, intensity
-from training.report.folder import Absent, RunFolder
+from training.report.folder import Absent, RunFolder, SourceIntensities
 from training.report.page import drawing, escape, paragraph, photograph, picture, table
 
 _MAPS = 8  # validation fragments drawn; all are scored
+_SOURCES = 24  # whose intensities are drawn
 
 
 def what_was_run(run: RunFolder) -> str:
@@ -31,16 +34,46 @@ def what_was_run(run: RunFolder) -> str:
     )
     rows.append(("network", f"{network.get('architecture', '?')} ({arguments})"))
     if {"steps", "batch"} <= learning.keys():
-        steps, batch = learning["steps"], learning["batch"]
-        rows.append(("learning", f"{steps:,} steps of {batch} windows: {steps * batch:,} samples"))
+        steps, a_step = learning["steps"], samples_a_step(config)
+        rows.append(
+            ("learning", f"{steps:,} steps of {a_step:,} windows: {steps * a_step:,} samples")
+        )
     if "losses" in learning:
         rows.append(("loss", ", ".join(f"{k} × {v}" for k, v in learning["losses"].items())))
+    with suppress(Absent):  # said under Speed
+        rows.append(("took", _took(run)))
     try:
         rows += _of_the_checkpoint(run)
         note = ""
     except Absent as missing:
         note = _absent(missing)
     return table(rows) + note
+
+
+def samples_a_step(config: dict) -> int:
+    """Windows of an optimiser step, over all passes and devices (0, all there are, as one)."""
+    learning, trainer = config["learning"], config.get("trainer") or {}
+    devices = max(1, trainer.get("devices", 1)) * trainer.get("nodes", 1)
+    return learning["batch"] * learning.get("accumulate", 1) * devices
+
+
+def _took(run: RunFolder) -> str:
+    """The time of learning, and the steps in it."""
+    text = duration(run.seconds)
+    try:
+        steps = int(run.log["seconds"][0][-1])
+    except (Absent, KeyError):
+        return text
+    return f"{text} for {steps:,} steps: {steps / run.seconds:.3g} steps a second, looks included"
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it."""
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.1f} minutes"
+    return f"{seconds / 3600:.1f} hours"
 
 
 def _of_the_checkpoint(run: RunFolder) -> list[tuple[str, str]]:
@@ -63,8 +96,6 @@ def _of_the_checkpoint(run: RunFolder) -> list[tuple[str, str]]:
     if info.layers is not None:
         rows.append(("layers", f"{info.layers[0]}:{info.layers[1]}"))
     rows.append(("intensities", ", ".join(f"{k} {v}" for k, v in info.recipe.items())))
-    if "seconds" in info.training:
-        rows.append(("took", f"{info.training['seconds'] / 60:.1f} minutes"))
     if "finished" in info.training:
         rows.append(("finished", str(info.training["finished"])))
     return rows
@@ -210,7 +241,29 @@ def intensities(run: RunFolder) -> str:
             "The same distributions in full, by layer: each curve has an area of 1, is smoothed "
             "a little, and leaves out the outermost thousandths.",
         )
+        + _intensities_by_source(run)
     )
+
+
+def _intensities_by_source(run: RunFolder) -> str:
+    """Intensities of each fragment or part that was learned from."""
+    try:
+        names, stored, normalised = run.intensities_by_source
+    except Absent as missing:
+        return _absent(f"Intensities by source: {missing}")
+    some = slice(_SOURCES)
+    parts = [SourceIntensities(s.edges, s.ink[some], s.bare[some]) for s in (stored, normalised)]
+    text = drawing(
+        intensity.source_chart(names[some], *parts),
+        "Each fragment, or part of one, that was learned from, all its layers together: the dot "
+        "is the median, the bar the middle 80% of the grey levels. Left, as the file holds them; "
+        "right, as the network gets them. Fragments whose bars lie far apart on the right look "
+        "different to the network for a reason that is not ink; another normalisation "
+        "(data.recipe) may bring them together.",
+    )
+    if len(names) > _SOURCES:
+        text += _absent(f"{len(names) - _SOURCES} more sources are not drawn.")
+    return text
 
 
 def gates(run: RunFolder) -> str:
@@ -239,24 +292,33 @@ def gates(run: RunFolder) -> str:
 
 
 def speed(run: RunFolder) -> str:
-    """Samples seen a second."""
+    """The time that the run took, and samples seen a second."""
+    column, time = None, ""
     try:
         column = run.log.get("samples_per_second")
+        if "seconds" in run.log:
+            time = paragraph(
+                f"Took {_took(run)}. Of a run that was stopped and went on, neither the pause is "
+                "counted nor work that was lost with the stop; reading fragments before the "
+                "first step and writing the checkpoint after the last are not either."
+            )
     except Absent:
-        column = None
+        pass
     if column is not None and len(column[0]) > 1:
-        return drawing(
+        return time + drawing(
             curves.speed_chart(*column),
             "Windows learned from in a second, as logged. Looks at the validation fragments are "
             "not counted. A fall over time points to a disk or a machine that became busy.",
         )
-    learning, training = run.config.get("learning") or {}, run.network.info.training
-    if not {"steps", "batch"} <= learning.keys() or not training.get("seconds"):
-        raise Absent("Neither log nor checkpoint says how long the run took.")
-    samples = learning["steps"] * learning["batch"]
+    if time:
+        return time
+    learning = run.config.get("learning") or {}
+    if not {"steps", "batch"} <= learning.keys():
+        raise Absent("config.yaml does not say how many samples there were.")
+    samples = learning["steps"] * samples_a_step(run.config)
     return paragraph(
-        f"{samples / training['seconds']:.3g} samples a second: {samples:,} samples in "
-        f"{training['seconds'] / 60:.1f} minutes, looks at the validation fragments included."
+        f"{samples / run.seconds:.3g} samples a second: {samples:,} samples in "
+        f"{duration(run.seconds)}, looks at the validation fragments included."
     )
 
 
