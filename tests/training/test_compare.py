@@ -2,10 +2,14 @@
 
 import csv
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 import yaml
@@ -157,7 +161,7 @@ def test_finished_runs_are_not_repeated_and_a_failed_one_stops_no_other(tmp_path
     result_file(comparison, tasks["third-seed1"]).write_text('{"half')
     started = []
 
-    def start(path, comparison, task):
+    def start(path, comparison, task, running):
         started.append(task.name)
         return {"failed": "no luck"} if task.row == "mean" else result_of(comparison, task)
 
@@ -212,6 +216,28 @@ def test_a_row_is_trained_scored_on_unseen_fragments_and_then_left_alone(tmp_pat
     again = train_and_score(comparison, task)
     assert again["auc"] == result["auc"]
     assert finished(comparison, task) == again
+
+
+def test_a_comparison_that_is_ended_leaves_no_run_behind(tmp_path):
+    long = BASE | {"learning": {"steps": 10**5, "batch": 4, "validate_every": 10**5}}
+    path = write(tmp_path, base=long)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training.compare", str(path)], stderr=subprocess.PIPE, text=True
+    )
+    log = tmp_path / "runs" / "tiny" / "plain-seed1" / "metrics.csv"
+    end = time.monotonic() + 240
+    while not log.exists() or len(log.read_text().splitlines()) < 3:
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    runs = psutil.Process(process.pid).children(recursive=True)
+    assert runs
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1].startswith("training.compare: stopped")
+    _, alive = psutil.wait_procs(runs, timeout=20)
+    assert not alive
 
 
 def test_loss_is_the_mean_of_torchs_bce_and_the_dice_loss():

@@ -8,6 +8,7 @@ stopped; a row that failed is said, and tried again then.
 from __future__ import annotations
 
 import argparse
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -138,4 +139,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # What ends a job on a cluster ends it like Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     raise SystemExit(main())

@@ -35,25 +35,34 @@ def work(
 ) -> None:
     """Run what is not finished; each result is handed on as it comes.
 
-    A run that fails gives ``{"failed": its last line}`` and stops no other.
+    A run that fails gives ``{"failed": its last line}`` and stops no other. No run outlives an
+    interruption.
     """
     left = [task for task in tasks if finished(comparison, task) is None]
+    running: set[subprocess.Popen] = set()
     with ThreadPoolExecutor(jobs) as pool:
-        waiting = {pool.submit(_start, path, comparison, task): task for task in left}
+        waiting = {pool.submit(_start, path, comparison, task, running): task for task in left}
         try:
             for future in as_completed(waiting):
                 done(waiting[future], future.result())
         except BaseException:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in tuple(running):
+                process.terminate()
             raise
 
 
-def _start(path: Path, comparison: Comparison, task: Task) -> Result:
+def _start(
+    path: Path, comparison: Comparison, task: Task, running: set[subprocess.Popen]
+) -> Result:
     log = comparison.folder / "logs" / f"{task.name}.txt"
     log.parent.mkdir(parents=True, exist_ok=True)
     words = [sys.executable, "-m", "training.compare.one", str(path), task.row, str(task.seed)]
     with log.open("w") as stream:
-        code = subprocess.run(words, stdout=stream, stderr=subprocess.STDOUT).returncode
+        process = subprocess.Popen(words, stdout=stream, stderr=subprocess.STDOUT)
+        running.add(process)
+        code = process.wait()
+        running.discard(process)
     result = finished(comparison, task) if code == 0 else None
     if result is not None:
         return result
