@@ -29,7 +29,7 @@ BUSY = {
         "steps": STEPS,
         "batch": 2,
         "accumulate": 2,
-        "validate_every": 4,
+        "validate_every": 3,
         "averaging": 0.8,
         "schedule": {"name": "plateau", "patience": 0},
     },
@@ -84,8 +84,17 @@ def assert_same_end(folder, undisturbed):
 def test_the_undisturbed_run_has_a_row_a_step_and_a_plateau_that_fell(undisturbed):
     rows = log(undisturbed[0])
     assert [int(row["step"]) for row in rows if row["loss"]] == list(range(1, STEPS + 1))
-    assert [int(row["step"]) for row in rows if row["f05"]] == [4, 8, 12, 14]
-    assert len({row["lr"] for row in rows if row["lr"]}) > 1
+    assert [int(row["step"]) for row in rows if row["f05"]] == [3, 6, 9, 12, 14]
+    rate, best, expected = 0.002, 0.0, []
+    for row in rows:
+        if row["loss"]:
+            expected.append(rate)
+        elif float(row["f05"]) > best * (1 + 1e-4):
+            best = float(row["f05"])
+        else:
+            rate /= 2
+    assert [float(row["lr"]) for row in rows if row["lr"]] == pytest.approx(expected)
+    assert rate < 0.002
 
 
 def wait_for(process, condition, seconds=240):
