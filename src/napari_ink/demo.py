@@ -1,17 +1,22 @@
 """``python -m napari_ink.demo OUT``: the main job on the sample, then napari with the result.
 
 Predicts and scores the sample with the same commands a user types, and opens the prediction beside
-its stack. Called again, it finds the prediction and opens at once.
+its stack. Called again, it finds the prediction and opens at once; that of an older sample is
+replaced.
 """
 
 from __future__ import annotations
 
 import argparse
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
+from napari_ink import load_checkpoint, open_fragment
 from napari_ink.cli import main as napari_ink
+from napari_ink.errors import StoreError
+from napari_ink.inference.store import PredictionStore
 from napari_ink.volumes.sample import sample_path
 
 SIZE = (1280, 800)
@@ -35,6 +40,9 @@ def demo(out: Path, picture: bool) -> int:
     """
     fragment, store = sample_path("fragment"), out / "sample.ink.zarr"
     checkpoint = sample_path("repmode-sample.safetensors")
+    if is_outdated(store, fragment, checkpoint):
+        print(f"{store} is of another version's sample: predicting again", flush=True)
+        shutil.rmtree(store)
     for words in (
         ["predict", fragment, "--checkpoint", checkpoint, "--out", store],
         ["evaluate", store, "--labels", fragment / "inklabels.png"],
@@ -46,6 +54,19 @@ def demo(out: Path, picture: bool) -> int:
             return code
     show(store, out / "demo.png" if picture else None)
     return 0
+
+
+def is_outdated(store: Path, fragment: Path, checkpoint: Path) -> bool:
+    """Whether a prediction is there, but of another fragment or checkpoint."""
+    try:
+        made_of = PredictionStore.open(store).provenance
+    except StoreError:  # none, or nothing that is ours to remove
+        return False
+    theirs = [made_of[part]["fingerprint"] for part in ("fragment", "checkpoint")]
+    return theirs != [
+        open_fragment(fragment).fingerprint(),
+        load_checkpoint(checkpoint).info.fingerprint,
+    ]
 
 
 def show(store: Path, picture: Path | None) -> None:
