@@ -162,7 +162,7 @@ def test_run_killed_again_and_again_at_random_moments_ends_as_if_undisturbed(und
             ),
         )
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=chance.uniform(0, 1.0))
+            process.wait(timeout=chance.uniform(0, 0.3))
         if process.poll() is None:
             process.kill()
             kills += 1
