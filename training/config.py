@@ -217,6 +217,7 @@ BOUNDS = {
     "data.synthetic.curriculum": (0, 0.95),
     "data.selection.windows": (0, 2**31),
     "data.selection.void": (0, 2**31),
+    "data.selection.anywhere": (0, 2**31),
     "data.selection.buckets": (1, 1000),
     "data.selection.counted": (1e-9, 1),
     "learning.steps": (1, 2**31),

@@ -99,7 +99,9 @@ def test_the_reports_rows_and_all_collapses_make_runs(tmp_path):
     # the same fragments, windows and budget for all
     assert len({c.data.synthetic for c in configs.values()}) == 1
     assert len({(c.learning.steps, c.learning.batch) for c in configs.values()}) == 1
-    assert len({s.windows + s.void for s in (c.data.selection for c in configs.values())}) == 1
+    selections = [c.data.selection for c in configs.values()]
+    assert len({s.windows + s.void + s.anywhere for s in selections}) == 1
+    assert (raw.data.selection.windows, raw.data.selection.void) == (0, 0)
 
 
 def test_a_row_replaces_the_whole_value_at_a_key_and_nothing_else(tmp_path):

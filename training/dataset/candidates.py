@@ -1,4 +1,4 @@
-"""Where windows of a source can lie: at the border of its ink, and where there is none."""
+"""Where windows of a source can lie: at the border of its ink, where there is none, anywhere."""
 
 from __future__ import annotations
 
@@ -131,19 +131,22 @@ def border_candidates(
     # One row a round: the first shift of all points, then the second of all …
     y = (y - shifts // side).ravel()
     x = (x - shifts % side).ravel()
-    share = _shares(bands(source, side, least), y, x)
+    share = ink_shares(bands(source, side, least), y, x)
     there = np.flatnonzero(share > 0)
     _, first = np.unique(y[there] * width + x[there], return_index=True)
     there = there[np.sort(first)]
     return Candidates(y[there], x[there], share[there])
 
 
-def void_windows(
-    source: Source, side: int, least: float, quota: int, random: np.random.Generator
+def places_at_random(
+    source: Source,
+    side: int,
+    least: float,
+    quota: int,
+    random: np.random.Generator,
+    void: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Windows without any ink among the pixels that count, each at another place, at random.
-
-    Every such place is as likely as any other.
+    """Windows each at another place, every place as likely as any other.
 
     Parameters
     ----------
@@ -156,6 +159,8 @@ def void_windows(
         How many are wanted; fewer come if there are not as many places.
     random : numpy.random.Generator
         Of the choice.
+    void : bool
+        Only those without any ink among the pixels that count; ``False``: whatever they hold.
 
     Returns
     -------
@@ -164,17 +169,17 @@ def void_windows(
     """
     free, places = [], []  # a bit a place: a plane of them is small
     for band in bands(source, side, least):
-        empty = band.fits & (band.ink == 0)
-        free.append((band.top, band.left, empty.shape, np.packbits(empty)))
-        places.append(np.count_nonzero(empty))
+        here = band.fits & (band.ink == 0) if void else band.fits
+        free.append((band.top, band.left, here.shape, np.packbits(here)))
+        places.append(np.count_nonzero(here))
     total = sum(places)
     chosen = np.sort(random.choice(total, min(quota, total), replace=False))
     y, x, before = [], [], 0
     for (top, left, shape, packed), here in zip(free, places, strict=True):
         first, end = np.searchsorted(chosen, (before, before + here))
         if first < end:
-            empty = np.flatnonzero(np.unpackbits(packed, count=shape[0] * shape[1]))
-            down, right = np.divmod(empty[chosen[first:end] - before], shape[1])
+            bits = np.flatnonzero(np.unpackbits(packed, count=shape[0] * shape[1]))
+            down, right = np.divmod(bits[chosen[first:end] - before], shape[1])
             y.append(down + top)
             x.append(right + left)
         before += here
@@ -182,8 +187,8 @@ def void_windows(
     return np.concatenate([none, *y]), np.concatenate([none, *x])
 
 
-def _shares(measured: Iterable[Band], y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Share of ink of each window, float32; -1 where it does not fit."""
+def ink_shares(measured: Iterable[Band], y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Share of ink of the pixels that count in each window, float32; -1 where it does not fit."""
     share = np.full(len(y), -1, np.float32)
     for band in measured:
         height, width = band.fits.shape

@@ -27,8 +27,8 @@ class SourceConfig:
         Flip the layers after they were cut: this fragment was scanned the other way round.
     task : str
         What the network is asked for here; empty: its first task.
-    windows, void : int, optional
-        How many windows with ink, and how many without; ``None``: as in
+    windows, void, anywhere : int, optional
+        How many windows with ink, without, and whatever they hold; ``None``: as in
         :class:`SelectionConfig`.
     validation : bool
         Only look at it. No training window comes near, whatever source it belongs to.
@@ -48,6 +48,7 @@ class SourceConfig:
     task: str = ""
     windows: int | None = None
     void: int | None = None
+    anywhere: int | None = None
     validation: bool = False
     joins: float = 0.0
     fold: int | None = None
@@ -59,11 +60,14 @@ class SelectionConfig:
 
     Windows with ink lie at the border of a stroke and are sorted by their share of ink into
     equal buckets, which are filled as evenly as the fragment allows; void windows hold no ink.
+    Windows may also be taken from anywhere, each place as likely: training without a choice.
 
     Attributes
     ----------
     windows, void : int
         How many windows with ink, and how many without, of a source that does not say.
+    anywhere : int
+        How many beside those, whatever they hold. One may lie where one of the others does.
     buckets : int
         Bins of the share of ink.
     cap : int, optional
@@ -75,12 +79,19 @@ class SelectionConfig:
 
     windows: int = 4000
     void: int = 2000
+    anywhere: int = 0
     buckets: int = 10
     cap: int | None = None
     counted: float = 0.5
 
     def __post_init__(self) -> None:
-        for name, least in (("windows", 0), ("void", 0), ("buckets", 1), ("cap", 1)):
+        for name, least in (
+            ("windows", 0),
+            ("void", 0),
+            ("anywhere", 0),
+            ("buckets", 1),
+            ("cap", 1),
+        ):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise SettingsError(f"data.selection.{name} is {value}", f"give {least} or more")

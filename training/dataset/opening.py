@@ -108,6 +108,7 @@ def open_sources(
             joins=part.config.joins,
             windows=part.config.windows,
             void=part.config.void,
+            anywhere=part.config.anywhere,
             label=part.planes.label,
             counts=part.planes.counts,
             closed=None if held_out else closed.get(part.planes.key),

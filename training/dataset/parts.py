@@ -65,7 +65,7 @@ def check_numbers(config: SourceConfig, fragment: Fragment) -> None:
         raise SettingsError(
             f"{fragment.name}: joins is {config.joins}", "give a share of the run, 0 to below 1"
         )
-    for what in ("windows", "void", "fold"):
+    for what in ("windows", "void", "anywhere", "fold"):
         number = getattr(config, what)
         if number is not None and number < 0:
             raise SettingsError(f"{fragment.name}: {what} is {number}", "give 0 or more")

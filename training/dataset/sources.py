@@ -35,8 +35,9 @@ class Source:
         Only looked at.
     joins : float
         Share of the run's steps after which it is learned from.
-    windows, void : int or None
-        How many windows with ink and without; ``None``: as the selection says.
+    windows, void, anywhere : int or None
+        How many windows with ink, without, and whatever they hold; ``None``: as the selection
+        says.
     label : numpy.ndarray
         Ink, uint8, 0 … 255 for 0 … 1.
     counts : numpy.ndarray
@@ -58,6 +59,7 @@ class Source:
     joins: float
     windows: int | None
     void: int | None
+    anywhere: int | None
     label: np.ndarray
     counts: np.ndarray
     closed: np.ndarray | None

@@ -15,13 +15,19 @@ import pyarrow.parquet as pq
 
 from napari_ink.errors import SettingsError
 from training.dataset.buckets import bucket_of, choose
-from training.dataset.candidates import border_candidates, void_windows
+from training.dataset.candidates import (
+    bands,
+    border_candidates,
+    ink_shares,
+    places_at_random,
+)
 from training.dataset.config import SelectionConfig
 from training.dataset.edges import border_points
 from training.dataset.sources import Source
 from training.whole_files import written_whole
 
 VOID = "void"
+_ANYWHERE = "anywhere"
 _COLUMNS = {
     "source": pa.string(),
     "fragment": pa.string(),
@@ -43,7 +49,7 @@ class Shortfall:
     source : str
         Name of the source.
     kind : str
-        ``ink`` or ``void``.
+        ``ink``, ``void`` or ``anywhere``.
     wanted, found : int
         Windows.
     reason : str
@@ -57,7 +63,7 @@ class Shortfall:
     reason: str
 
     def __str__(self) -> str:
-        what = "with ink" if self.kind == "ink" else "without ink"
+        what = {"ink": "with ink", VOID: "without ink", _ANYWHERE: "from anywhere"}[self.kind]
         return f"{self.source}: {self.found} of {self.wanted} windows {what}: {self.reason}"
 
 
@@ -74,7 +80,8 @@ class WindowTable:
     ink : numpy.ndarray
         Share of ink of the pixels that count, float32.
     kind : numpy.ndarray
-        ``bucket 0`` (least ink) and so on, or ``void``, str.
+        ``bucket 0`` (least ink) and so on, or ``void``, str; by what they hold, also of windows
+        from anywhere.
     split : numpy.ndarray
         ``train`` or ``validation``, str.
     side : int
@@ -231,13 +238,17 @@ def _of_source(
 ) -> tuple[dict[str, np.ndarray], list[Shortfall]]:
     """The rows of one source, and what is missing of its quotas."""
     void = selection.void if source.void is None else source.void
+    anywhere = selection.anywhere if source.anywhere is None else source.anywhere
     least = selection.counted
     ink = border_candidates(source, points, side, least, windows, _random(seed, source.name, "ink"))
     bucket = bucket_of(ink.ink, selection.buckets)
     taken = choose(bucket, windows, selection.buckets, selection.cap)
-    order = np.lexsort((ink.x[taken], ink.y[taken], bucket[taken]))
-    taken = taken[order]
-    void_y, void_x = void_windows(source, side, least, void, _random(seed, source.name, VOID))
+    void_y, void_x = places_at_random(
+        source, side, least, void, _random(seed, source.name, VOID), void=True
+    )
+    any_y, any_x = places_at_random(
+        source, side, least, anywhere, _random(seed, source.name, _ANYWHERE), void=False
+    )
     shortfalls = []
     if len(taken) < windows:
         if len(ink.y) >= windows:
@@ -250,18 +261,33 @@ def _of_source(
     if len(void_y) < void:
         reason = "no more places without any ink, lower void"
         shortfalls.append(Shortfall(source.name, VOID, void, len(void_y), reason))
-    count = len(taken) + len(void_y)
+    if len(any_y) < anywhere:
+        reason = "no more places that fit, lower anywhere"
+        shortfalls.append(Shortfall(source.name, _ANYWHERE, anywhere, len(any_y), reason))
+    y = np.concatenate([ink.y[taken], void_y, any_y]).astype(np.int32)
+    x = np.concatenate([ink.x[taken], void_x, any_x]).astype(np.int32)
+    none = np.zeros(len(void_y), np.float32)
+    share = np.concatenate([ink.ink[taken], none, _shares(source, side, least, any_y, any_x)])
+    bucket = np.where(share > 0, bucket_of(share, selection.buckets), selection.buckets)
     kinds = np.array([f"bucket {b}" for b in range(selection.buckets)] + [VOID])
+    order = np.lexsort((x, y, bucket))
     rows = {
-        "source": np.full(count, source.name),
-        "fragment": np.full(count, source.fragment.name),
-        "y": np.concatenate([ink.y[taken], void_y]).astype(np.int32),
-        "x": np.concatenate([ink.x[taken], void_x]).astype(np.int32),
-        "ink": np.concatenate([ink.ink[taken], np.zeros(len(void_y), np.float32)]),
-        "kind": kinds[np.concatenate([bucket[taken], np.full(len(void_y), -1)])],
-        "split": np.full(count, "validation" if source.validation else "train"),
+        "source": np.full(len(y), source.name),
+        "fragment": np.full(len(y), source.fragment.name),
+        "y": y[order],
+        "x": x[order],
+        "ink": share[order],
+        "kind": kinds[bucket[order]],
+        "split": np.full(len(y), "validation" if source.validation else "train"),
     }
     return rows, shortfalls
+
+
+def _shares(source: Source, side: int, least: float, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Shares of ink; a fragment is only measured for windows that there are."""
+    if not len(y):
+        return np.empty(0, np.float32)
+    return ink_shares(bands(source, side, least), y, x)
 
 
 def _random(seed: int, source: str, purpose: str) -> np.random.Generator:

@@ -63,7 +63,7 @@ def test_no_validation_pixel_nor_its_context_is_inside_a_training_window(run):
     try:
         with mock.patch("training.dataset.opening.open_fragment", there.__getitem__):
             sources = opened(*configs, context=context, fold=fold, folds=folds)
-        selection = SelectionConfig(windows=200, void=100, counted=0.25)
+        selection = SelectionConfig(windows=200, void=100, anywhere=100, counted=0.25)
         table = select_windows(sources, side, selection, seed)
     except InkError:
         assume(False)

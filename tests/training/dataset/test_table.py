@@ -42,15 +42,22 @@ def rows_of(table, source):
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(0, 999), st.integers(1, 14), st.floats(0.01, 1), st.booleans())
-def test_ink_share_and_kind_are_those_of_the_counted_pixels(seed, side, least, soft):
+@given(
+    st.integers(0, 999),
+    st.integers(1, 14),
+    st.floats(0.01, 1),
+    st.booleans(),
+    st.sampled_from([0, 40]),
+)
+def test_ink_share_and_kind_are_those_of_the_counted_pixels(seed, side, least, soft, anywhere):
     random = np.random.default_rng(seed)
     label = blobs(seed, (50, 60))
     if soft:
         label = np.rint(label * random.random((50, 60))).astype(np.uint8)
     masks = {"mask": blobs(seed + 1, (50, 60), 0.9), "supervision": blobs(seed + 2, (50, 60), 0.7)}
     sources = sources_of(label, (50, 60), **masks)
-    table = selected(sources, side, windows=50, void=30, counted=least, buckets=7)
+    quotas = {"windows": 50, "void": 30, "anywhere": anywhere}
+    table = selected(sources, side, **quotas, counted=least, buckets=7)
     for row in range(len(table)):
         source = sources[0] if table.split[row] == "train" else sources[1]
         y, x = int(table.y[row]), int(table.x[row])
@@ -65,7 +72,8 @@ def test_ink_share_and_kind_are_those_of_the_counted_pixels(seed, side, least, s
             assert inside.max() > 0
             assert table.kind[row] == f"bucket {min(int(table.ink[row] * 7), 6)}"
     assert set(table.source) <= {"learn", "look"}
-    assert len({*zip(table.source, table.y, table.x, strict=True)}) == len(table)
+    if not anywhere:
+        assert len({*zip(table.source, table.y, table.x, strict=True)}) == len(table)
 
 
 def test_windows_with_ink_hold_its_border_anywhere_in_them():
@@ -105,6 +113,26 @@ def test_void_windows_are_spread_over_all_that_is_bare():
         counts, _ = np.histogram(values, 5, (first, end + 1))
         assert counts.min() > 0.85 * 400
         assert counts.max() < 1.15 * 400
+
+
+def test_windows_from_anywhere_are_spread_over_all_whatever_they_hold():
+    label = np.zeros((200, 300), np.uint8)
+    label[:, :100] = 255
+    table = selected(sources_of(label), windows=0, void=0, anywhere=3000)
+    rows = rows_of(table, "learn")
+    assert len({(y, x) for y, x, _ in rows}) == 3000
+    for values, end in ((x for _, x, _ in rows), 300), ((y for y, _, _ in rows), 200):
+        counts, _ = np.histogram([*values], 5, (0, end - SIDE + 1))
+        assert counts.min() > 0.85 * 600
+        assert counts.max() < 1.15 * 600
+    full = sum(kind == "bucket 9" for *_, kind in rows) / 3000
+    assert full == pytest.approx(1 / 3, abs=0.05)
+
+
+def test_more_windows_from_anywhere_than_there_are_places_is_said():
+    table = selected(sources_of(shape=(20, 30)), windows=0, void=0, anywhere=10**4)
+    assert len(rows_of(table, "learn")) == (20 - SIDE + 1) * (30 - SIDE + 1)
+    assert "from anywhere: no more places that fit, lower anywhere" in str(table.shortfalls[0])
 
 
 @pytest.mark.parametrize(
