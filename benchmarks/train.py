@@ -35,8 +35,8 @@ from memory import peak_bytes
 from published import published
 
 from napari_ink.models.repmode import RepMode
+from training.learning.optimiser import OptimiserConfig, build_optimiser
 from training.losses import WeightedLoss
-from training.optimiser import OptimiserConfig, build_optimiser
 
 FASTER, LARGEST = 3.0, 1.0
 DEPTH = 32

@@ -9,7 +9,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from typing import get_args, get_type_hints
 
 from napari_ink.errors import InkError
-from training.config import RunConfig, to_tree
+from training.settings.config import RunConfig, to_tree
 
 
 def ended(

@@ -39,10 +39,7 @@ from torch.utils.data import DataLoader
 from napari_ink.errors import SettingsError
 from napari_ink.models.contract import InkNetwork
 from napari_ink.volumes.intensity import Recipe
-from training.averaging import moving_average
-from training.checkpoints import Keeper, WholeFiles
 from training.command_line import ended, print_help
-from training.config import RunConfig
 from training.dataset.loader import build_loader
 from training.dataset.opening import open_sources
 from training.dataset.picture import write_picture
@@ -50,16 +47,19 @@ from training.dataset.sources import Source
 from training.dataset.synthetic import synthetic_sources
 from training.dataset.table import WindowTable, select_windows
 from training.dataset.windows import WindowBatches
-from training.folder import Place, settle
-from training.guard import NaNGuard
-from training.intensities import keep_intensities
-from training.journal import Journal, open_logs
-from training.load_config import load_config
-from training.look import Look, counted, validation_batches
-from training.machine import PRECISIONS, agreed, check_machine, check_space, is_first, say
-from training.module import InkModule
-from training.result import describe, finish, halo_window
-from training.start import build_network, choose_recipe, context_of, task_names
+from training.keeping.checkpoints import Keeper, WholeFiles
+from training.keeping.folder import Place, settle
+from training.keeping.intensities import keep_intensities
+from training.keeping.journal import Journal, open_logs
+from training.keeping.result import describe, finish, halo_window
+from training.learning.averaging import moving_average
+from training.learning.guard import NaNGuard
+from training.learning.look import Look, counted, validation_batches
+from training.learning.machine import PRECISIONS, agreed, check_machine, check_space, is_first, say
+from training.learning.module import InkModule
+from training.learning.start import build_network, choose_recipe, context_of, task_names
+from training.settings.config import RunConfig
+from training.settings.load import load_config
 
 
 def run(config: RunConfig) -> Path:

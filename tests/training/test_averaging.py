@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from training.averaging import moving_average
+from training.learning.averaging import moving_average
 
 
 def averaged_after(steps, decay):

@@ -21,7 +21,7 @@ from training.compare.one import report_loss, result_file, speed, train_and_scor
 from training.compare.queue import finished
 from training.compare.settings import load_comparison
 from training.compare.table import chart, markdown, summarise
-from training.load_config import load_config
+from training.settings.load import load_config
 
 REPORT = Path(__file__).parents[2] / "training/configs/compare_report.yaml"
 

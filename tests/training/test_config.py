@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from napari_ink.errors import SettingsError
-from training.config import RunConfig, to_tree
-from training.load_config import load_config
 from training.run import main
+from training.settings.config import RunConfig, to_tree
+from training.settings.load import load_config
 
 SHIPPED = sorted((Path(__file__).parents[2] / "training/configs").glob("*.yaml"))
 CONFIGS = [path for path in SHIPPED if not path.stem.startswith("compare_")]  # those: test_compare

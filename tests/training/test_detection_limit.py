@@ -9,11 +9,11 @@ import torch
 from napari_ink.errors import SettingsError
 from napari_ink.models.checkpoint import CheckpointInfo, save_checkpoint
 from napari_ink.models.registry import build
-from training.config import SyntheticConfig
 from training.detection_limit.__main__ import main
 from training.detection_limit.figures import chart, words
 from training.detection_limit.measure import DetectionLimit, limit, measure, spread
 from training.detection_limit.unseen import fragments_for, seen_seeds
+from training.settings.config import SyntheticConfig
 
 SIZE = {"depth": 8, "height": 96, "width": 128, "voxel_size": 64.0}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from training.load_config import load_config
+from training.settings.load import load_config
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = [

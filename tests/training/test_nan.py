@@ -7,7 +7,7 @@ from small_run import losses, small
 
 from training.augmentation import Augmentation
 from training.dataset.windows import WindowBatches
-from training.module import InkModule
+from training.learning.module import InkModule
 from training.run import main
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from napari_ink.errors import SettingsError
 from napari_ink.models.registry import build
-from training.optimiser import OptimiserConfig, build_optimiser
+from training.learning.optimiser import OptimiserConfig, build_optimiser
 
 SMALL = {"width": 2, "levels": 1, "depth": 4, "activation": "frelu", "collapse": "matmul_free"}
 

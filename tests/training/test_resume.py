@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from napari_ink import load_checkpoint
 from napari_ink.errors import CheckpointError
-from training.checkpoints import BEST, LAST, PREVIOUS, read_checkpoint
+from training.keeping.checkpoints import BEST, LAST, PREVIOUS, read_checkpoint
 from training.run import main
 
 STEPS = 14
@@ -178,8 +178,8 @@ def unfinished(undisturbed, tmp_path):
     shutil.copytree(undisturbed[0], folder)
     (folder / "small.safetensors").unlink()
     shutil.copyfile(path, folder / "config.yaml")
-    from training.config import to_tree
-    from training.load_config import load_config
+    from training.settings.config import to_tree
+    from training.settings.load import load_config
 
     (folder / "config.yaml").write_text(yaml.safe_dump(to_tree(load_config(path))))
     return path, folder

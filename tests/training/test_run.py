@@ -13,10 +13,10 @@ from napari_ink import load_checkpoint, predict
 from napari_ink.inference.settings import PredictionSettings
 from napari_ink.volumes.fragment import Fragment
 from napari_ink.volumes.intensity import Recipe
-from training.checkpoints import BEST
-from training.journal import Journal, Table
-from training.load_config import load_config
+from training.keeping.checkpoints import BEST
+from training.keeping.journal import Journal, Table
 from training.run import main, open_all
+from training.settings.load import load_config
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from napari_ink.analysis import metrics
 from napari_ink.analysis.metrics import Histogram
 from napari_ink.models.checkpoint import read_info
 from napari_ink.volumes.synthetic import synthesise
-from training.load_config import load_config
-from training.result import settings_of
+from training.keeping.result import settings_of
+from training.settings.load import load_config
 
 ROOT = Path(__file__).parents[2]
 CHECKPOINT = ROOT / "sample_data/repmode-sample.safetensors"

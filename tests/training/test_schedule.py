@@ -10,8 +10,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from napari_ink.errors import SettingsError
-from training.optimiser import OptimiserConfig, build_optimiser
-from training.schedule import SCHEDULES, ScheduleConfig, build_schedule
+from training.learning.optimiser import OptimiserConfig, build_optimiser
+from training.learning.schedule import SCHEDULES, ScheduleConfig, build_schedule
 
 STEPS, PEAK, SLOWER = 40, 3e-3, 0.2
 

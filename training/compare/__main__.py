@@ -92,7 +92,7 @@ def check(comparison: Comparison) -> None:
     SettingsError
         Naming the row whose settings make no run, or that learns from what it is tested on.
     """
-    from training.load_config import load_config
+    from training.settings.load import load_config
 
     unseen = {*comparison.test_seeds, *comparison.limit_seeds}
     for task in comparison.tasks():

@@ -23,12 +23,12 @@ from napari_ink.errors import InkError
 from napari_ink.models.checkpoint import load_checkpoint
 from napari_ink.models.contract import InkNetwork
 from training.compare.settings import Comparison, Task, load_comparison
-from training.config import RunConfig, SyntheticConfig, to_tree
 from training.dataset.synthetic import simulated_at
 from training.detection_limit.measure import count, measure
 from training.detection_limit.unseen import fragments_for
-from training.load_config import load_config
 from training.run import run
+from training.settings.config import RunConfig, SyntheticConfig, to_tree
+from training.settings.load import load_config
 from training.whole_files import written_whole
 
 _FLOOR = 1e-6  # a probability of 0 would make one wrong pixel outweigh the map
@@ -55,7 +55,7 @@ def train_and_score(comparison: Comparison, task: Task) -> dict[str, Any]:
     """The result of one run, which is also written to its file.
 
     A run that had been trained already, but not scored, is not trained again; one that was
-    stopped goes on (see :mod:`training.folder`).
+    stopped goes on (see :mod:`training.keeping.folder`).
     """
     file = settings_file(comparison, task)
     write_whole(file, yaml.safe_dump(task.tree, sort_keys=False))

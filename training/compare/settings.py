@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_ink.errors import SettingsError
-from training.load_config import read_yaml
+from training.settings.load import read_yaml
 
 
 @dataclass(frozen=True)

@@ -240,7 +240,7 @@ def _context():
     context = multiprocessing.get_context("forkserver")
     # Imported once, before the processes part; with what the program imports, which each of them
     # imports too, but not the program: it would be there already where it is to be run.
-    context.set_forkserver_preload([__name__, "training.module"])
+    context.set_forkserver_preload([__name__, "training.learning.module"])
     return context
 
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from napari_ink.errors import InkError, SettingsError
 from napari_ink.volumes.fragment import Fragment
-from training.config import SyntheticConfig
 from training.dataset.config import SourceConfig
+from training.settings.config import SyntheticConfig
 from training.whole_files import written_whole
 
 

@@ -31,11 +31,11 @@ from napari_ink.models.checkpoint import load_checkpoint
 from napari_ink.models.contract import InkNetwork
 from napari_ink.volumes.fragment import Fragment
 from training.command_line import ended
-from training.config import SyntheticConfig
 from training.dataset.synthetic import is_kept
 from training.detection_limit.figures import chart, words
 from training.detection_limit.measure import DetectionLimit, measure
 from training.detection_limit.unseen import fragments_for, seen_seeds
+from training.settings.config import SyntheticConfig
 
 STRENGTHS = (1.0, 0.8, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0)
 SEEDS = 5

@@ -14,9 +14,9 @@ from napari_ink.inference.predict import predict
 from napari_ink.inference.settings import PredictionSettings
 from napari_ink.models.contract import InkNetwork
 from napari_ink.volumes.fragment import Fragment
-from training.config import SyntheticConfig
 from training.dataset.synthetic import simulated_at
 from training.detection_limit.unseen import seen_seeds
+from training.settings.config import SyntheticConfig
 
 TARGET = 0.90
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from napari_ink.models.info import CheckpointInfo
-from training.config import SyntheticConfig
+from training.settings.config import SyntheticConfig
 
 
 def seen_seeds(info: CheckpointInfo) -> set[int]:

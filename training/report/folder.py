@@ -12,7 +12,7 @@
                                    bool, all ``(y, x)``: the last look at one fragment
 ``intensity.npz``                  ``edges (bins + 1)``, normalised intensities, and pixel counts
                                    ``ink`` and ``bare``, ``(layers, bins)``; ``first_layer``; by
-                                   source, see :func:`training.intensities.keep_intensities`
+                                   source, see :func:`training.keeping.intensities.keep_intensities`
 ``*.safetensors``                  the checkpoint
 =================================  ==============================================================
 """

@@ -8,13 +8,13 @@ import torch
 from dataset_fragments import DEPTH, blobs, write_fragment
 
 from napari_ink.volumes.fragment import ArrayVolume
-from training.config import DataConfig, NetworkConfig, RunConfig
 from training.dataset.config import SelectionConfig, SourceConfig
 from training.dataset.table import select_windows
-from training.look import predict_part
-from training.result import describe
+from training.keeping.result import describe
+from training.learning.look import predict_part
+from training.learning.start import build_network, choose_recipe
 from training.run import open_all
-from training.start import build_network, choose_recipe
+from training.settings.config import DataConfig, NetworkConfig, RunConfig
 
 SIDE = 32
 

@@ -5,9 +5,9 @@ import os
 import pytest
 
 from napari_ink.errors import InkError
-from training.config import SyntheticConfig
 from training.dataset import synthetic
 from training.dataset.synthetic import joining, synthetic_sources
+from training.settings.config import SyntheticConfig
 
 
 def test_weaker_ink_joins_later_at_equal_distances():

@@ -16,10 +16,9 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from napari_ink.analysis.metrics import Histogram
 from napari_ink.models.contract import InkNetwork
 from training.augmentation import Augmentation
-from training.config import RunConfig
 from training.dataset.batch import Batch
 from training.dataset.windows import WindowBatches
-from training.look import (
+from training.learning.look import (
     Look,
     count,
     keep_map,
@@ -28,9 +27,10 @@ from training.look import (
     weigh_once,
     whole_map,
 )
+from training.learning.optimiser import build_optimiser
+from training.learning.schedule import build_schedule
 from training.losses import WeightedLoss
-from training.optimiser import build_optimiser
-from training.schedule import build_schedule
+from training.settings.config import RunConfig
 
 
 class InkModule(lightning.LightningModule):

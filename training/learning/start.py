@@ -9,7 +9,7 @@ from napari_ink.models.checkpoint import load_checkpoint
 from napari_ink.models.contract import InkNetwork
 from napari_ink.models.registry import build
 from napari_ink.volumes.intensity import Recipe
-from training.config import RunConfig
+from training.settings.config import RunConfig
 
 
 def build_network(config: RunConfig) -> InkNetwork:

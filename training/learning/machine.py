@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import lightning
 
     from napari_ink.models.contract import InkNetwork
-    from training.config import RunConfig, TrainerConfig
+    from training.settings.config import RunConfig, TrainerConfig
 
 T = TypeVar("T")
 

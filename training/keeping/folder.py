@@ -22,9 +22,9 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from napari_ink.errors import CheckpointError, SettingsError
-from training.checkpoints import BEST, LAST, PREVIOUS, read_checkpoint
-from training.config import RunConfig, to_tree
-from training.machine import say
+from training.keeping.checkpoints import BEST, LAST, PREVIOUS, read_checkpoint
+from training.learning.machine import say
+from training.settings.config import RunConfig, to_tree
 from training.whole_files import written_whole
 
 _LOCK = ".lock"

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from napari_ink.errors import SettingsError
-from training.config import BOUNDS, CHOICES, RunConfig
+from training.learning.optimiser import check_optimiser
+from training.learning.schedule import check_schedule
 from training.nearest import nearest
-from training.optimiser import check_optimiser
-from training.schedule import check_schedule
+from training.settings.config import BOUNDS, CHOICES, RunConfig
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:

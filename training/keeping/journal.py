@@ -22,7 +22,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
-from training.config import RunConfig, to_tree
+from training.settings.config import RunConfig, to_tree
 from training.whole_files import written_whole
 
 LOG = "metrics.csv"

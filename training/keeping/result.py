@@ -18,14 +18,14 @@ from napari_ink.models.checkpoint import CheckpointInfo, save_checkpoint
 from napari_ink.models.contract import InkNetwork
 from napari_ink.models.halo import HaloMeasurement, measure_halo
 from napari_ink.volumes.intensity import Recipe
-from training.checkpoints import BEST, read_checkpoint
-from training.config import RunConfig, to_tree
 from training.dataset.edges import border_points
 from training.dataset.sources import Source
-from training.journal import LOG, seconds_in, whole_rows
-from training.look import count, counted, keep_map, predict_part
-from training.machine import say
-from training.module import InkModule
+from training.keeping.checkpoints import BEST, read_checkpoint
+from training.keeping.journal import LOG, seconds_in, whole_rows
+from training.learning.look import count, counted, keep_map, predict_part
+from training.learning.machine import say
+from training.learning.module import InkModule
+from training.settings.config import RunConfig, to_tree
 
 HALO_WINDOWS = 16  # a validation source
 

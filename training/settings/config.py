@@ -1,4 +1,4 @@
-"""The settings of a run as frozen dataclasses, read by :mod:`training.load_config`."""
+"""The settings of a run as frozen dataclasses, read by :mod:`training.settings.load`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from training.augmentation.config import AugmentationConfig
 from training.dataset.config import SelectionConfig, SourceConfig
-from training.optimiser import OptimiserConfig
-from training.schedule import ScheduleConfig
+from training.learning.optimiser import OptimiserConfig
+from training.learning.schedule import ScheduleConfig
 
 
 @dataclass(frozen=True)

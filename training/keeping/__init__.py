@@ -1,0 +1,1 @@
+"""What stays of a run: its folder, logs and checkpoints, and the file that it ends in."""

@@ -1,0 +1,1 @@
+"""The settings of a run: what they are, and how they are read and checked."""
