@@ -13,7 +13,11 @@ from napari_ink import load_checkpoint
 
 EXACT = {  # no window depends on those beside it, and the loss is a mean over pixels
     "network": {"arguments": {"tasks": ["ink"]}},
-    "augmentation": {"affine": {"p": 0.5}},  # how many pixels count differs from pass to pass
+    "augmentation": {
+        "affine": {"p": 0.5},  # how many pixels count differs from pass to pass
+        "mixup": {"p": 0.3},
+        "cutmix": {"p": 0.3},
+    },
     "learning": {"steps": 5, "batch": 8, "freeze_norm": True, "losses": {"bce": 1.0}},
     "trainer": {"keep_every": 2},
 }

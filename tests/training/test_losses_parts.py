@@ -115,8 +115,3 @@ def test_a_mean_of_means_would_not():
     for rows in (slice(4), slice(4, 8)):
         (loss(model(image[rows]), label[rows], weight[rows]) / 2).backward()
     assert (flat(model) - whole).norm() > 1e-2 * whole.norm()
-
-
-def test_only_means_over_pixels_can_be_accumulated():
-    assert WeightedLoss({"bce": 1, "focal": 1, "mse": 1}).accumulates
-    assert not WeightedLoss(MIXED).accumulates

@@ -3,6 +3,10 @@
 Sources: Zhang et al. 2018 (arXiv 1710.09412), Yun et al. 2019 (1905.04899v2), Verma et al. 2019
 (1806.05236); from their mathematics. Unlike there, every sample draws its own λ, and its partner
 has the same task: features of different experts have nothing in common.
+
+Windows come in random order, so that any is as good a partner as another. It is the nearest one:
+with one task, samples 2 k and 2 k + 1 of the run have each other, whichever process they are in,
+and an even batch mixes alike on one device and on many.
 """
 
 from __future__ import annotations
@@ -53,19 +57,24 @@ def mixtures(
     config: AugmentationConfig, chances: list[Chance], tasks: list[int]
 ) -> list[Mixture | None]:
     """Each sample's partner and share; ``None`` for a sample that stays alone."""
-    return [_mixture(config, chance, i, tasks) for i, chance in enumerate(chances)]
+    samples = [chance.sample for chance in chances]
+    return [
+        _mixture(config, chance, _partner(i, samples, tasks)) for i, chance in enumerate(chances)
+    ]
 
 
-def _mixture(
-    config: AugmentationConfig, chance: Chance, place: int, tasks: list[int]
-) -> Mixture | None:
+def _partner(place: int, samples: list[int], tasks: list[int]) -> int | None:
+    """Place of the sample of the same task whose number differs in the lowest binary digits."""
     others = [i for i, task in enumerate(tasks) if task == tasks[place] and i != place]
+    return min(others, key=lambda i: samples[i] ^ samples[place], default=None)
+
+
+def _mixture(config: AugmentationConfig, chance: Chance, partner: int | None) -> Mixture | None:
     for how in MIXING:
         random = chance.draw(how)
-        if random is not None and others:
+        if random is not None and partner is not None:
             alpha = getattr(config, how).alpha
             corner = (random.random(), random.random())
-            partner = others[int(random.random() * len(others))]
             return Mixture(how, partner, float(random.beta(alpha, alpha)), corner)
     return None
 

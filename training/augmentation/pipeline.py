@@ -27,7 +27,7 @@ class Augmentation:
     """Changes batches, on the device where they are.
 
     What happens to a sample follows from the seed and its number, never from the batch it is in;
-    only whom it is mixed with is found among the batch.
+    only whom it is mixed with is found among the batch, see :mod:`training.augmentation.mixing`.
 
     Parameters
     ----------

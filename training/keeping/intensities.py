@@ -64,11 +64,12 @@ def _values(source: Source, table: WindowTable, rows: np.ndarray) -> tuple[np.nd
     for row in rows:
         y, x = int(table.y[row]), int(table.x[row])
         place = slice(y, y + table.side), slice(x, x + table.side)
-        volume, label, weight = source.cut(y, x, table.side)
-        raw = np.asarray(source.fragment.read(source.layers, *place), np.float32)
-        raw = raw[::-1] if source.reverse else raw
-        inside = weight > 0
-        for i, where in enumerate((inside & (label >= 0.5), inside & (label < 0.5))):
+        raw = source.fragment.read(source.layers, *place)
+        volume = np.empty(raw.shape, np.float32)
+        source.normaliser.fill(volume, raw, flip=source.reverse)
+        raw = raw[::-1].astype(np.float32) if source.reverse else raw.astype(np.float32)
+        ink, counts = source.label[place] >= 127.5, source.counts[place]
+        for i, where in enumerate((counts & ink, counts & ~ink)):
             parts[i].append(volume[:, where])
             parts[i + 2].append(raw[:, where])
     return tuple(np.concatenate(part, axis=1) for part in parts)

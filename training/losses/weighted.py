@@ -49,11 +49,6 @@ class WeightedLoss:
     weights : mapping
         From names to weights or mappings.
 
-    Attributes
-    ----------
-    accumulates : bool
-        Whether all parts are means over pixels, so that accumulated passes can equal one pass.
-
     Raises
     ------
     SettingsError
@@ -66,7 +61,6 @@ class WeightedLoss:
         self._parts = [_part(name, given) for name, given in weights.items()]
         if not any(factor for factor, _, _ in self._parts):
             raise SettingsError("all losses weigh nothing", "give one a weight above 0")
-        self.accumulates = all(pixel for _, _, pixel in self._parts)
 
     def __call__(
         self,

@@ -28,15 +28,20 @@ def test_shares_follow_their_beta_distribution(name, alpha):
     assert stats.kstest(shares, stats.beta(alpha, alpha).cdf).pvalue > 1e-3
 
 
-def test_partners_are_others_of_the_same_task_and_all_of_them():
-    tasks = [0, 1, 0, 1, 0, 2]
-    found = {i: set() for i in range(6)}
-    for seed in range(200):
-        change = config(mixup={"p": 1})
-        chances = [Chance(change, seed, i) for i in range(6)]
-        for i, mixture in enumerate(mixtures(change, chances, tasks)):
-            found[i].add(None if mixture is None else mixture.partner)
-    assert found == {0: {2, 4}, 1: {3}, 2: {0, 4}, 3: {1}, 4: {0, 2}, 5: {None}}
+def partners_of(tasks, first=0):
+    change = config(mixup={"p": 1})
+    chances = [Chance(change, 1, first + i) for i in range(len(tasks))]
+    return [mixture and mixture.partner for mixture in mixtures(change, chances, tasks)]
+
+
+def test_partners_are_others_of_the_same_task():
+    assert partners_of([0, 1, 0, 1, 0, 2]) == [2, 3, 0, 1, 0, None]
+
+
+@pytest.mark.parametrize("batch", [2, 4, 6, 12])
+def test_partners_are_the_same_however_many_devices_share_a_batch(batch):
+    found = [first + i for first in range(0, 12, batch) for i in partners_of([0] * batch, first)]
+    assert found == partners_of([0] * 12) == [1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10]
 
 
 def test_mixup_is_a_weighted_sum_of_volumes_and_labels():
