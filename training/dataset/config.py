@@ -54,6 +54,15 @@ class SourceConfig:
     fold: int | None = None
 
 
+_BOUNDS = {
+    "windows": (0, 2**31 - 1),
+    "void": (0, 2**31 - 1),
+    "anywhere": (0, 2**31 - 1),
+    "buckets": (1, 1000),
+    "cap": (1, 2**31 - 1),
+}
+
+
 @dataclass(frozen=True)
 class SelectionConfig:
     """Which windows of a source are taken.
@@ -85,16 +94,12 @@ class SelectionConfig:
     counted: float = 0.5
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("windows", 0),
-            ("void", 0),
-            ("anywhere", 0),
-            ("buckets", 1),
-            ("cap", 1),
-        ):
+        for name, (least, most) in _BOUNDS.items():
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise SettingsError(f"data.selection.{name} is {value}", f"give {least} or more")
+            if value is not None and not least <= value <= most:
+                raise SettingsError(
+                    f"data.selection.{name} is {value}", f"give {least} or more, up to {most}"
+                )
         if not 0 < self.counted <= 1:
             raise SettingsError(
                 f"data.selection.counted is {self.counted}", "give a share above 0, up to 1"

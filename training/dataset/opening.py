@@ -178,7 +178,7 @@ def _validated(parts: Sequence[Part], fold: int | None, folds: int | None) -> li
             )
     if fold is None:
         return validated
-    if folds is not None and folds < 1:
+    if folds is not None and folds < 2:
         raise SettingsError(f"data.folds is {folds}", "give 2 or more")
     dealt = [i for i, alone in enumerate(validated) if not alone]
     areas = [parts[i].area for i in dealt]

@@ -206,7 +206,8 @@ class RunConfig:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
 
-#: The smallest and the largest value of a number that has such; both included.
+#: The smallest and the largest value of a number that has such; both included. Groups that are made
+#: elsewhere check their own.
 BOUNDS = {
     "seed": (0, 2**32 - 1),
     "data.window": (1, 2**16),
@@ -215,11 +216,6 @@ BOUNDS = {
     "data.synthetic.validation_seed": (0, 2**31),
     "data.synthetic.voxel_size": (1e-3, 1e4),
     "data.synthetic.curriculum": (0, 0.95),
-    "data.selection.windows": (0, 2**31),
-    "data.selection.void": (0, 2**31),
-    "data.selection.anywhere": (0, 2**31),
-    "data.selection.buckets": (1, 1000),
-    "data.selection.counted": (1e-9, 1),
     "learning.steps": (1, 2**31),
     "learning.batch": (1, 2**16),
     "learning.accumulate": (1, 2**16),
