@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 COLUMNS = {
     "loss": ("loss (BCE + Dice)/2", 3),
     "f05": ("F0.5", 3),
-    "auc": ("AUC", 3),
+    "auc": ("AUC", 4),
     "limit": ("detection limit", 3),
     "seconds": ("seconds", 0),
 }
