@@ -276,8 +276,8 @@ def test_table_gives_mean_and_sample_deviation_of_what_succeeded():
     assert rows[0]["loss"]["mean"] == pytest.approx(0.3)
     assert rows[0]["loss"]["sd"] == pytest.approx(np.std([0.2, 0.4], ddof=1))
     text = markdown(rows)
-    assert "| a | 2 | 0.300 ± 0.141 | 0.500 ± 0.000 | 0.850 ± 0.071 |" in text
+    assert "| a | 2 | 0.300 ± 0.141 | 0.500 ± 0.000 | 0.8500 ± 0.0707 |" in text
     assert "| b | 0 | – | – | – |" in text
-    assert "| c | 1 | 0.300 | – | 0.700 |" in text
+    assert "| c | 1 | 0.300 | – | 0.7000 |" in text
     assert "b, seed 1, failed: it broke" in text
     assert len(chart(rows).axes) == 3
