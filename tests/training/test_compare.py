@@ -1,5 +1,6 @@
 """A comparison: what each row changes, what is not repeated, what fails, and the table."""
 
+import copy
 import csv
 import json
 import subprocess
@@ -13,14 +14,16 @@ import psutil
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 
 from napari_ink.analysis.metrics import Histogram
 from training.compare import one, queue
 from training.compare.__main__ import check, compare, main
 from training.compare.one import report_loss, result_file, speed, train_and_score
+from training.compare.processes import Running
 from training.compare.queue import finished
 from training.compare.settings import load_comparison
-from training.compare.table import chart, markdown, summarise
+from training.compare.table import chart, in_words, markdown, summarise
 from training.settings.load import load_config
 
 REPORT = Path(__file__).parents[2] / "training/configs/compare_report.yaml"
@@ -55,15 +58,16 @@ BASE = {
 
 
 def write(tmp_path, **others):
+    base = copy.deepcopy(BASE)
+    base["data"]["synthetic"]["cache"] = str(tmp_path / "cache")
     tree = {
         "name": "tiny",
         "runs": str(tmp_path / "runs"),
-        "base": BASE,
+        "base": base,
         "rows": {"plain": None, "mean": {"network.arguments.collapse": "mean"}},
         "seeds": [1],
         "test_seeds": [50],
     } | others
-    BASE["data"]["synthetic"]["cache"] = str(tmp_path / "cache")
     path = tmp_path / "compare.yaml"
     path.write_text(yaml.safe_dump(tree, sort_keys=False))
     return path
@@ -132,6 +136,22 @@ def test_base_may_be_a_file_beside_the_comparison(tmp_path):
         ({"seeds": []}, "one or more"),
         ({"seeds": ["x"]}, "seeds"),
         ({"base": 3}, "base"),
+        ({"name": "../out"}, "name is '../out'"),
+        ({"name": None}, "name is None"),
+        ({"runs": " "}, "runs is ' '"),
+        ({"rows": {"..": None}}, "a row called '..'"),
+        ({"rows": {"-x": None}}, "a row called '-x'"),
+        ({"rows": {1: None, "1": None}}, "'1' is there twice"),
+        ({"rows": {"a": 0}}, "row a"),
+        ({"rows": {"a": {"seed": 7}}}, "row a sets seed"),
+        ({"rows": {"a": {"runs": "elsewhere"}}}, "row a sets runs"),
+        ({"seeds": [1, 1]}, "each once"),
+        ({"seeds": [2**32]}, "2^32 - 1"),
+        ({"seeds": [True]}, "seeds is [True]"),
+        ({"test_strengths": [0]}, "test_strengths is [0]"),
+        ({"test_strengths": [float("nan")]}, "test_strengths is [nan]"),
+        ({"limit_strengths": [1, 1.0]}, "each once"),
+        ({"limit_seeds": [60], "limit_strengths": []}, "limit_strengths is empty"),
     ],
 )
 def test_comparison_that_makes_no_sense_is_one_line(tmp_path, change, message, capsys):
@@ -145,6 +165,10 @@ def test_comparison_that_makes_no_sense_is_one_line(tmp_path, change, message, c
     [
         ({"good": None, "bad": {"learning.stebs": 3}}, "did you mean 'learning.steps'"),
         ({"peeks": {"data.synthetic.first_seed": 50}}, "row peeks learns from 50"),
+        ({"good": None, "bad": {"data.window": 15}}, "row bad: a tile of 15×15 px"),
+        ({"good": None, "bad": {"network.arguments.widht": 3}}, "row bad: repmode does not take"),
+        ({"good": None, "bad": {"learning.losses": {"dize": 1.0}}}, "row bad: "),
+        ({"good": None, "bad": {"data.recipe": {"kind": "magic"}}}, "row bad: "),
     ],
 )
 def test_one_bad_row_is_refused_before_any_is_trained(tmp_path, rows, message, capsys):
@@ -163,11 +187,11 @@ def test_finished_runs_are_not_repeated_and_a_failed_one_stops_no_other(tmp_path
     result_file(comparison, tasks["third-seed1"]).write_text('{"half')
     started = []
 
-    def start(path, comparison, task, running):
+    def start(comparison, task, running):
         started.append(task.name)
         return {"failed": "no luck"} if task.row == "mean" else result_of(comparison, task)
 
-    monkeypatch.setattr(queue, "_start", start)
+    monkeypatch.setattr(queue, "train", start)
     results, text = compare(path)
     assert sorted(started) == [
         *("mean-seed1", "mean-seed2", "plain-seed2", "third-seed1", "third-seed2")
@@ -195,7 +219,7 @@ def test_other_tests_or_settings_make_a_result_stale(tmp_path):
 
 
 def test_a_row_is_trained_scored_on_unseen_fragments_and_then_left_alone(tmp_path, monkeypatch):
-    path = write(tmp_path, rows={"plain": None, "breaks": {"learning.steps": 1, "data.window": 15}})
+    path = write(tmp_path, rows={"plain": None, "breaks": {"data.synthetic.validation_seed": 10}})
     assert main([str(path)]) == 1
     folder = tmp_path / "runs/tiny"
     results = json.loads((folder / "table.json").read_text())["results"]
@@ -203,7 +227,7 @@ def test_a_row_is_trained_scored_on_unseen_fragments_and_then_left_alone(tmp_pat
     assert result["pixels"] > 1000
     assert 0 < result["auc"] < 1
     assert result["seconds"] > 0
-    assert "15" in results["breaks"]["1"]["failed"]
+    assert "validation seed 10" in results["breaks"]["1"]["failed"]
     assert "breaks, seed 1, failed" in (folder / "table.md").read_text()
     rows = list(csv.DictReader((folder / "table.csv").open()))
     assert [row["row"] for row in rows] == ["plain", "breaks"]
@@ -220,26 +244,87 @@ def test_a_row_is_trained_scored_on_unseen_fragments_and_then_left_alone(tmp_pat
     assert finished(comparison, task) == again
 
 
-def test_a_comparison_that_is_ended_leaves_no_run_behind(tmp_path):
-    long = BASE | {"learning": {"steps": 10**5, "batch": 4, "validate_every": 10**5}}
-    path = write(tmp_path, base=long)
+@pytest.mark.parametrize(("moment", "ending"), [("simulating", "terminate"), ("learning", "kill")])
+def test_a_comparison_that_is_ended_leaves_no_process_behind(tmp_path, moment, ending):
+    learning = {"learning.steps": 10**5, "learning.validate_every": 10**5}
+    large = {"data.synthetic.height": 1200, "data.synthetic.width": 2400}
+    path = write(tmp_path, rows={"plain": learning if moment == "learning" else large})
     process = subprocess.Popen(
         [sys.executable, "-m", "training.compare", str(path)], stderr=subprocess.PIPE, text=True
     )
+    this = psutil.Process(process.pid)
     log = tmp_path / "runs" / "tiny" / "plain-seed1" / "metrics.csv"
+
+    def at_work():
+        if moment == "learning":
+            return log.exists() and len(log.read_text().splitlines()) >= 3
+        # the run, and the processes that simulate for it
+        return len(this.children(recursive=True)) >= 3
+
     end = time.monotonic() + 240
-    while not log.exists() or len(log.read_text().splitlines()) < 3:
-        assert process.poll() is None
-        assert time.monotonic() < end
+    while not at_work() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.05)
-    runs = psutil.Process(process.pid).children(recursive=True)
+    runs = this.children(recursive=True)
+    getattr(process, ending)()
     assert runs
-    process.terminate()
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert errors.splitlines()[-1].startswith("training.compare: stopped")
+    if ending == "terminate":
+        assert process.returncode == 130
+        assert errors.splitlines()[-1].startswith("training.compare: stopped")
     _, alive = psutil.wait_procs(runs, timeout=20)
     assert not alive
+
+
+def test_a_run_that_is_ended_from_outside_says_by_what(tmp_path):
+    log = tmp_path / "log.txt"
+    log.write_text("working\n")
+    words = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
+    assert "SIGKILL, as by a lack of memory" in queue.reason(Running().call(words, log), log)
+    log.write_text("working\nit broke\n\n")
+    assert queue.reason(2, log) == "it broke"
+
+
+def test_none_starts_once_all_were_ended(tmp_path):
+    running = Running()
+    running.end()
+    made = tmp_path / "made"
+    words = [sys.executable, "-c", f"open({str(made)!r}, 'w')"]
+    assert running.call(words, tmp_path / "log.txt") is None
+    assert not made.exists()
+
+
+def test_what_is_edited_while_it_runs_changes_no_run(tmp_path, monkeypatch):
+    path = write(tmp_path)
+    seen = []
+
+    def start(comparison, task, running):
+        path.write_text("rows: {}\n")
+        again = load_comparison(comparison.folder / "comparison.yaml")
+        seen.append((again == comparison, again.digest(task) == comparison.digest(task)))
+        return result_of(comparison, task)
+
+    monkeypatch.setattr(queue, "train", start)
+    compare(path)
+    assert seen == [(True, True)] * 2
+
+
+def test_tables_that_cannot_be_written_are_one_line(tmp_path, monkeypatch, capsys):
+    path = write(tmp_path)
+    (tmp_path / "runs/tiny/table.csv").mkdir(parents=True)
+    monkeypatch.setattr(queue, "train", lambda comparison, task, _: result_of(comparison, task))
+    assert main([str(path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "table.csv" in line
+
+
+def test_two_comparisons_do_not_work_in_one_folder(tmp_path, capsys):
+    path = write(tmp_path)
+    folder = tmp_path / "runs/tiny"
+    folder.mkdir(parents=True)
+    with FileLock(folder / ".lock"):
+        assert main([str(path)]) == 2
+    assert "at work in another process" in capsys.readouterr().err
+    assert not (folder / "settings").exists()
 
 
 def test_loss_is_the_mean_of_torchs_bce_and_the_dice_loss():
@@ -281,3 +366,34 @@ def test_table_gives_mean_and_sample_deviation_of_what_succeeded():
     assert "| c | 1 | 0.300 | – | 0.7000 |" in text
     assert "b, seed 1, failed: it broke" in text
     assert len(chart(rows).axes) == 3
+    assert len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
+
+
+def test_table_says_what_is_no_mean_over_all_runs_or_only_a_bound():
+    def limits(*values):
+        return {"limits": {"limits": values}}
+
+    results = {
+        "some": {
+            1: {"f05": 0.5, "limit": 0.6, **limits(0.2, None)},
+            2: {"f05": None, "limit": 0.3, **limits(0.3, 0.3)},
+        },
+        "all": {1: {"f05": 0.5, "limit": 0.25, **limits(0.2, 0.3)}},
+    }
+    rows = summarise(results)
+    text = markdown(rows)
+    assert "| some | 2 | 0.500 (1 of 2) | ≥ 0.450 ± 0.212 |" in text
+    assert "some: ink of the strongest kind tried was found on 3 of 4 fragments" in text
+    assert "| all | 1 | 0.500 | 0.250 |" in text
+    assert "▶" in chart(rows).get_suptitle()
+    assert "▶" not in chart(rows[1:]).get_suptitle()
+    assert in_words(results["some"][2]) == "F0.5 undefined, detection limit 0.300"
+    failed = markdown(summarise({"a": {1: {"failed": "no"}}})).splitlines()
+    assert failed[:3] == ["| row | runs |", "| --- | --- |", "| a | 0 |"]
+
+
+def test_table_says_when_versions_differ():
+    old = {"loss": 0.2, "versions": {"commit": "a"}}
+    assert "same version" not in markdown(summarise({"a": {1: old, 2: old}}))
+    new = old | {"versions": {"commit": "b"}}
+    assert "same version" in markdown(summarise({"a": {1: old}, "b": {1: new}}))

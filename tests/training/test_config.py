@@ -9,7 +9,7 @@ import yaml
 from napari_ink.errors import SettingsError
 from training.run import main
 from training.settings.config import RunConfig, to_tree
-from training.settings.load import load_config
+from training.settings.load import load_config, read_yaml
 
 SHIPPED = sorted((Path(__file__).parents[2] / "training/configs").glob("*.yaml"))
 CONFIGS = [path for path in SHIPPED if not path.stem.startswith("compare_")]  # those: test_compare
@@ -115,6 +115,29 @@ def test_number_that_makes_no_run_is_refused_by_its_key(tmp_path, key, value):
     under = "learning." if key.startswith(("optimiser", "schedule")) else ""
     with pytest.raises(SettingsError, match=key):
         load_config(write(tmp_path, "name: a\n"), [f"--{under}{key}={value}"])
+
+
+def test_key_given_twice_is_refused_wherever_it_is(tmp_path):
+    path = tmp_path / "run.yaml"
+    for text in (
+        "name: a\nname: b\n",
+        "name: a\nlearning: {steps: 1, batch: 2, steps: 3}\n",
+        "data: {sources: [{path: a, path: b}]}\n",
+        "{1: a, '1': b}\n",
+    ):
+        path.write_text(text)
+        with pytest.raises(SettingsError, match="is there twice"):
+            load_config(path)
+    # a value taken over with << may be set again: that is what it is for
+    path.write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\nc: {<<: [*a, *a]}\n")
+    assert read_yaml(path)["b"] == {"x": 3, "y": 2}
+
+
+def test_file_that_holds_itself_is_one_line(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("name: &a [*a]\n")
+    with pytest.raises(SettingsError, match="holds itself"):
+        load_config(path)
 
 
 def test_missing_file_gives_one_line(tmp_path):

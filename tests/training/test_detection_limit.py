@@ -37,6 +37,13 @@ def network(**record):
     return model
 
 
+def saved(folder):
+    model = network()
+    path = folder / "tiny.safetensors"
+    save_checkpoint(path, model, model.info)
+    return path
+
+
 class Oracle:
     """In the place of prediction: finds the ink that the fragment has, as strong as it is."""
 
@@ -141,10 +148,7 @@ def test_fragments_are_like_those_learned_from():
 
 
 def test_command_line_gives_json_alone_a_picture_and_the_estimate_first(tmp_path, capsys):
-    model = network()
-    path = tmp_path / "tiny.safetensors"
-    save_checkpoint(path, model, model.info)
-    words = [str(path), "--seeds", "21", "--strengths", "1", "--json"]
+    words = [str(saved(tmp_path)), "--seeds", "21", "--strengths", "1", "--json"]
     words += ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
     assert main(words) == 0
     out, err = capsys.readouterr()
@@ -157,11 +161,37 @@ def test_command_line_gives_json_alone_a_picture_and_the_estimate_first(tmp_path
     assert (tmp_path / "out/detection_limit.png").stat().st_size > 10_000
 
 
+def test_out_that_takes_no_files_is_refused_before_the_work(tmp_path, capsys, monkeypatch):
+    path = saved(tmp_path)
+    monkeypatch.setattr(
+        "training.detection_limit.__main__.measure", lambda *_: pytest.fail("was measured")
+    )
+    (tmp_path / "file").touch()
+    (tmp_path / "taken/detection_limit.png").mkdir(parents=True)
+    for folder in ("file", "file/below", "taken"):
+        assert main([str(path), "--out", str(tmp_path / folder)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "cannot write to" in line
+
+
+def test_figures_are_said_also_if_they_cannot_be_kept(tmp_path, capsys, monkeypatch):
+    result = DetectionLimit((1,), (1.0, 0.0), np.array([[1.0, 0.5]]))
+    folder = tmp_path / "out"
+
+    def measured(*_):
+        folder.rmdir()
+        folder.touch()
+        return result
+
+    monkeypatch.setattr("training.detection_limit.__main__.measure", measured)
+    assert main([str(saved(tmp_path)), "--out", str(folder)]) == 2
+    out, err = capsys.readouterr()
+    assert "detection limit 0.800" in out
+    assert "cannot write to" in err
+
+
 def test_seen_seed_on_the_command_line_is_one_line(tmp_path, capsys):
-    model = network()
-    path = tmp_path / "tiny.safetensors"
-    save_checkpoint(path, model, model.info)
-    assert main([str(path), "--seeds", "10", "--cache", str(tmp_path)]) == 2
+    assert main([str(saved(tmp_path)), "--seeds", "10", "--cache", str(tmp_path)]) == 2
     assert "has seen 10: choose other --seeds" in capsys.readouterr().err.splitlines()[-1]
 
 

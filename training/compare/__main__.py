@@ -16,12 +16,12 @@ from pathlib import Path
 import yaml
 from filelock import FileLock, Timeout
 
-from napari_ink.errors import SettingsError
+from napari_ink.errors import InkError, SettingsError
 from training.command_line import ended
-from training.compare.one import settings_file, write_whole
+from training.compare.one import comparison_file, settings_file, write_whole
 from training.compare.queue import Result, finished, work
 from training.compare.settings import Comparison, Task, load_comparison
-from training.compare.table import Results, write_tables
+from training.compare.table import Results, in_words, write_tables
 
 
 def compare(path: Path, only: Sequence[str] = (), jobs: int = 1) -> tuple[Results, str]:
@@ -40,12 +40,33 @@ def compare(path: Path, only: Sequence[str] = (), jobs: int = 1) -> tuple[Result
         Before any work, also if one row's settings make no run.
     """
     comparison = load_comparison(path)
-    check(comparison)
     unknown = sorted(set(only) - set(comparison.rows))
     if unknown:
         raise SettingsError(
             f"{path} has no row {', '.join(unknown)}", f"rows are {', '.join(comparison.rows)}"
         )
+    lock = FileLock(comparison.folder / ".lock", timeout=0)
+    try:
+        comparison.folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise SettingsError(
+            f"{comparison.folder} is at work in another process", "wait for it"
+        ) from error
+    except OSError as error:
+        raise SettingsError(
+            f"cannot write to {comparison.folder} ({error.strerror})",
+            "choose another runs folder",
+        ) from error
+    try:
+        return compare_alone(comparison, only, jobs)
+    finally:
+        lock.release()
+
+
+def compare_alone(comparison: Comparison, only: Sequence[str], jobs: int) -> tuple[Results, str]:
+    """As :func:`compare`, by the process that holds the folder's lock."""
+    check(comparison)
     wanted = [task for task in comparison.tasks() if not only or task.row in only]
     results: Results = {row: {} for row in comparison.rows}
     for task in comparison.tasks():
@@ -62,48 +83,47 @@ def compare(path: Path, only: Sequence[str] = (), jobs: int = 1) -> tuple[Result
         number += 1
         results[task.row][task.seed] = result
         write_tables(comparison, results)
-        what = result.get("failed") or (
-            f"loss {result['loss']:.3f}, F0.5 {result['f05']:.3f}, AUC {result['auc']:.3f}"
-        )
         minutes = (time.perf_counter() - started) / 60
         print(
-            f"{number}/{left} {task.name}: {'failed: ' if 'failed' in result else ''}{what} "
+            f"{number}/{left} {task.name}: {in_words(result)} "
             f"({minutes:.1f} minutes, about {minutes / number * (left - number):.1f} to go)",
             flush=True,
         )
 
-    lock = FileLock(comparison.folder / ".lock", timeout=0)
-    try:
-        with lock:
-            work(path, comparison, wanted, jobs, done)
-            text = write_tables(comparison, {row: runs for row, runs in results.items() if runs})
-    except Timeout as error:
-        raise SettingsError(
-            f"{comparison.folder} is at work in another process", "wait for it"
-        ) from error
-    return results, text
+    work(comparison, wanted, jobs, done)
+    return results, write_tables(comparison, {row: runs for row, runs in results.items() if runs})
 
 
 def check(comparison: Comparison) -> None:
-    """Write every run's settings and read them back.
+    """Write down the comparison and every run's settings, and read them back.
 
     Raises
     ------
     SettingsError
         Naming the row whose settings make no run, or that learns from what it is tested on.
     """
+    import torch
+
+    from napari_ink.volumes.intensity import Recipe
+    from training.learning.start import build_network
+    from training.losses import WeightedLoss
     from training.settings.load import load_config
 
+    tree = yaml.safe_dump(comparison.to_tree(), sort_keys=False)
+    write_whole(comparison_file(comparison.folder), tree)
     unseen = {*comparison.test_seeds, *comparison.limit_seeds}
     for task in comparison.tasks():
         file = settings_file(comparison, task)
+        write_whole(file, yaml.safe_dump(task.tree, sort_keys=False))
+        config = load_config(file)
         try:
-            write_whole(file, yaml.safe_dump(task.tree, sort_keys=False))
-        except OSError as error:
-            raise SettingsError(
-                f"cannot write {file} ({error.strerror})", "choose another runs folder"
-            ) from error
-        synthetic = load_config(file).data.synthetic
+            with torch.device("cpu" if config.extend else "meta"):
+                build_network(config)
+            WeightedLoss(config.learning.losses)
+            Recipe.from_dict(config.data.recipe)
+        except InkError as error:
+            raise SettingsError(f"row {task.row}: {error.problem}", error.remedy) from error
+        synthetic = config.data.synthetic
         first = synthetic.first_seed
         seen = {*range(first, first + synthetic.fragments), synthetic.validation_seed} & unseen
         if seen:

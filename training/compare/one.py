@@ -1,7 +1,7 @@
 """One run of a comparison, in a process of its own: train, score on unseen fragments, write down.
 
-``python -m training.compare.one COMPARISON.yaml ROW SEED``, as :mod:`training.compare.queue` starts
-it.
+``python -m training.compare.one FOLDER ROW SEED``, as :mod:`training.compare.queue` starts it. It
+reads what was written into the comparison's folder: a file edited meanwhile changes no run.
 """
 
 from __future__ import annotations
@@ -19,19 +19,26 @@ import yaml
 
 from napari_ink.analysis import metrics
 from napari_ink.analysis.metrics import BIN_VALUES, Histogram
-from napari_ink.errors import InkError
+from napari_ink.errors import InkError, SettingsError
+from napari_ink.inference.settings import PredictionSettings
 from napari_ink.models.checkpoint import load_checkpoint
-from napari_ink.models.contract import InkNetwork
+from training.compare.processes import end_with_parent
 from training.compare.settings import Comparison, Task, load_comparison
 from training.dataset.synthetic import simulated_at
 from training.detection_limit.measure import count, measure
 from training.detection_limit.unseen import fragments_for
+from training.keeping.folder import versions
 from training.run import run
-from training.settings.config import RunConfig, SyntheticConfig, to_tree
+from training.settings.config import RunConfig, to_tree
 from training.settings.load import load_config
 from training.whole_files import written_whole
 
 _FLOOR = 1e-6  # a probability of 0 would make one wrong pixel outweigh the map
+
+
+def comparison_file(folder: Path) -> Path:
+    """Where a comparison is written as it is run, base and rows in one."""
+    return folder / "comparison.yaml"
 
 
 def settings_file(comparison: Comparison, task: Task) -> Path:
@@ -44,11 +51,23 @@ def result_file(comparison: Comparison, task: Task) -> Path:
     return comparison.folder / "results" / f"{task.name}.json"
 
 
-def write_whole(file: Path, text: str) -> None:
-    """Write a file, and make its folder if need be."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(file, shared=True) as beside:
-        beside.write_text(text)
+def write_whole(file: Path, text: str | bytes) -> None:
+    """Write a file, and make its folder if need be.
+
+    Raises
+    ------
+    SettingsError
+        Where it cannot be written.
+    """
+    data = text.encode() if isinstance(text, str) else text
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(file, shared=True) as beside:
+            beside.write_bytes(data)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot write {file} ({error.strerror})", "make room, or choose another runs folder"
+        ) from error
 
 
 def train_and_score(comparison: Comparison, task: Task) -> dict[str, Any]:
@@ -57,14 +76,17 @@ def train_and_score(comparison: Comparison, task: Task) -> dict[str, Any]:
     A run that had been trained already, but not scored, is not trained again; one that was
     stopped goes on (see :mod:`training.keeping.folder`).
     """
-    file = settings_file(comparison, task)
-    write_whole(file, yaml.safe_dump(task.tree, sort_keys=False))
-    config = load_config(file)
+    config = load_config(settings_file(comparison, task))
     checkpoint = trained(config) or run(config)
     network = load_checkpoint(checkpoint)
+    learned = config.new_task or network.tasks[0]
+    settings = PredictionSettings(task=learned)
     fragments = fragments_for(network.info, config.data.synthetic.cache)
-    histogram = score_unseen(network, comparison, fragments)
-    values = metrics.summary(histogram, network.info.threshold(network.tasks[0]))
+    wanted = list(product(comparison.test_seeds, comparison.test_strengths))
+    histogram = Histogram()
+    for fragment in simulated_at(fragments, wanted):
+        histogram += count(network, fragment, settings)
+    values = metrics.summary(histogram, network.info.threshold(learned))
     result = {
         "digest": comparison.digest(task),
         "row": task.row,
@@ -74,13 +96,15 @@ def train_and_score(comparison: Comparison, task: Task) -> dict[str, Any]:
         **metrics.json_ready(values),
         **speed(checkpoint.parent, config),
         "parameters": sum(p.numel() for p in network.parameters()),
+        "versions": versions(),
     }
     if comparison.limit_seeds:
-        limits = measure(network, comparison.limit_seeds, comparison.limit_strengths, fragments)
-        summary = limits.summary()
-        # Never found counts as the strongest that was tried: a bound from below, and said so.
-        known = [comparison.limit_strengths[0] if v is None else v for v in limits.limits]
-        result |= {"limit": float(np.mean(known)), "limits": summary}
+        limits = measure(
+            network, comparison.limit_seeds, comparison.limit_strengths, fragments, settings
+        )
+        # Never found counts as the strongest that was tried: a bound from below, said in the table.
+        known = [limits.strengths[0] if value is None else value for value in limits.limits]
+        result |= {"limit": float(np.mean(known)), "limits": limits.summary()}
     write_whole(result_file(comparison, task), json.dumps(result, indent=1) + "\n")
     return result
 
@@ -97,14 +121,6 @@ def trained(config: RunConfig) -> Path | None:
         if same and checkpoint.exists():
             return checkpoint
     return None
-
-
-def score_unseen(
-    network: InkNetwork, comparison: Comparison, fragments: SyntheticConfig
-) -> Histogram:
-    """Probability by label over all test fragments."""
-    wanted = list(product(comparison.test_seeds, comparison.test_strengths))
-    return sum((count(network, f) for f in simulated_at(fragments, wanted)), Histogram())
 
 
 def report_loss(histogram: Histogram) -> float:
@@ -134,9 +150,9 @@ def speed(folder: Path, config: RunConfig) -> dict[str, float | None]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """2 and one line, last on standard error, for what the user can mend."""
-    path, row, seed = sys.argv[1:] if arguments is None else arguments
+    folder, row, seed = sys.argv[1:] if arguments is None else arguments
     try:
-        comparison = load_comparison(path)
+        comparison = load_comparison(comparison_file(Path(folder)))
         task = next(t for t in comparison.tasks() if (t.row, t.seed) == (row, int(seed)))
         train_and_score(comparison, task)
     except InkError as error:
@@ -146,4 +162,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     raise SystemExit(main())

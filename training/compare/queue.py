@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import signal
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from training.compare.one import result_file
+from training.compare.processes import Running
 from training.compare.settings import Comparison, Task
 
 Result = dict[str, Any]
@@ -27,7 +28,6 @@ def finished(comparison: Comparison, task: Task) -> Result | None:
 
 
 def work(
-    path: Path,
     comparison: Comparison,
     tasks: Iterable[Task],
     jobs: int,
@@ -35,36 +35,42 @@ def work(
 ) -> None:
     """Run what is not finished; each result is handed on as it comes.
 
-    A run that fails gives ``{"failed": its last line}`` and stops no other. No run outlives an
-    interruption.
+    A run that fails gives ``{"failed": why}`` and stops no other. No run outlives an
+    interruption, nor the end of this process.
     """
     left = [task for task in tasks if finished(comparison, task) is None]
-    running: set[subprocess.Popen] = set()
+    running = Running()
     with ThreadPoolExecutor(jobs) as pool:
-        waiting = {pool.submit(_start, path, comparison, task, running): task for task in left}
+        waiting = {pool.submit(train, comparison, task, running): task for task in left}
         try:
             for future in as_completed(waiting):
                 done(waiting[future], future.result())
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in tuple(running):
-                process.terminate()
+            running.end()
             raise
 
 
-def _start(
-    path: Path, comparison: Comparison, task: Task, running: set[subprocess.Popen]
-) -> Result:
+def train(comparison: Comparison, task: Task, running: Running) -> Result:
+    """The result of one run, in a process of its own."""
     log = comparison.folder / "logs" / f"{task.name}.txt"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    words = [sys.executable, "-m", "training.compare.one", str(path), task.row, str(task.seed)]
-    with log.open("w") as stream:
-        process = subprocess.Popen(words, stdout=stream, stderr=subprocess.STDOUT)
-        running.add(process)
-        code = process.wait()
-        running.discard(process)
+    words = [sys.executable, "-m", "training.compare.one"]
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        code = running.call([*words, str(comparison.folder), task.row, str(task.seed)], log)
+    except OSError as error:
+        return {"failed": f"cannot be started ({error})"}
     result = finished(comparison, task) if code == 0 else None
-    if result is not None:
-        return result
+    return result or {"failed": reason(code, log), "log": str(log)}
+
+
+def reason(code: int | None, log: Path) -> str:
+    """Why a run failed: the signal that ended it, or the last line that it wrote."""
+    if code is None:
+        return "not started"
+    if code < 0:
+        name = signal.Signals(-code).name
+        why = ", as by a lack of memory" if name == "SIGKILL" else ""
+        return f"ended from outside by {name}{why}"
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return {"failed": (lines[-1] if lines else f"ended with {code}")[:300], "log": str(log)}
+    return (lines[-1] if lines else f"ended with {code}")[:300]

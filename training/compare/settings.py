@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_ink.errors import SettingsError
-from training.settings.load import read_yaml
+from training.settings.load import check_names, read_yaml
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,13 @@ class Comparison:
         """Where everything goes."""
         return Path(self.runs) / self.name
 
+    def to_tree(self) -> dict[str, Any]:
+        """Of plain values, for a YAML file that :func:`load_comparison` reads again."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in vars(self).items()
+        }
+
     def tasks(self) -> Iterator[Task]:
         """All runs, seed by seed, so that a table of all rows is there early."""
         for seed in self.seeds:
@@ -120,15 +127,20 @@ def load_comparison(path: str | Path) -> Comparison:
         raise SettingsError(f"{path}: base and rows", "give mappings")
     rows = {}
     for name, changes in tree["rows"].items():
-        if not re.fullmatch(r"[\w.+-]+", str(name)):
+        changes = {} if changes is None else changes
+        if not re.fullmatch(r"\w[\w.+-]*", str(name)) or str(name) in rows:
             raise SettingsError(
-                f"{path}: a row called {name!r}", "use letters, digits and . _ + - only"
+                f"{path}: a row called {name!r}",
+                "use letters, digits and . _ + - only, a letter or digit first, each name once",
             )
-        if not isinstance(changes or {}, Mapping) or not all(
-            isinstance(key, str) for key in changes or {}
-        ):
+        if not isinstance(changes, Mapping) or not all(isinstance(key, str) for key in changes):
             raise SettingsError(f"{path}: row {name}", "give dotted keys and values")
-        rows[str(name)] = dict(changes or {})
+        for key in ("name", "seed", "runs"):
+            if key in changes:
+                raise SettingsError(
+                    f"{path}: row {name} sets {key}", "that is the comparison's: leave it out"
+                )
+        rows[str(name)] = dict(changes)
     if not rows:
         raise SettingsError(f"{path} has no rows", "give one or more")
     tree = tree | {"rows": rows, "base": dict(tree["base"])}
@@ -136,15 +148,25 @@ def load_comparison(path: str | Path) -> Comparison:
         if key in tree:
             tree[key] = _numbers(path, key, tree[key])
     comparison = Comparison(**tree)
+    check_names(path, comparison.name, comparison.runs)
+    if comparison.limit_seeds and not comparison.limit_strengths:
+        raise SettingsError(f"{path}: limit_strengths is empty", "give one or more")
     if not comparison.seeds or not comparison.test_seeds or not comparison.test_strengths:
         raise SettingsError(f"{path}: seeds, test_seeds, test_strengths", "give one or more each")
     return comparison
 
 
 def _numbers(path: Path, key: str, values: Any) -> tuple:
-    kinds = (int,) if key.endswith("seeds") else (int, float)
-    if not isinstance(values, list) or not all(type(v) in kinds and v >= 0 for v in values):
-        raise SettingsError(f"{path}: {key} is {values!r}", "give a list of numbers from 0 on")
+    seeds = key.endswith("seeds")
+
+    def fits(value: Any) -> bool:
+        if seeds:
+            return type(value) is int and 0 <= value < 2**32
+        return type(value) in (int, float) and 0 < value <= 10
+
+    if not isinstance(values, list) or not all(map(fits, values)) or len({*values}) < len(values):
+        what = "whole numbers from 0 to 2^32 - 1" if seeds else "numbers above 0, up to 10"
+        raise SettingsError(f"{path}: {key} is {values!r}", f"give a list of {what}, each once")
     return tuple(values)
 
 

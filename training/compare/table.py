@@ -11,7 +11,6 @@ import numpy as np
 
 from training.compare.one import write_whole
 from training.compare.settings import Comparison
-from training.whole_files import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,31 +41,65 @@ def summarise(results: Results) -> list[dict[str, Any]]:
             if values:
                 sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
                 entry[key] = {"mean": float(np.mean(values)), "sd": sd, "values": values}
+        limits = [limit for run in runs.values() for limit in _limits(run)]
+        entry["tried"], entry["found"] = len(limits), sum(limit is not None for limit in limits)
+        made_by = {json.dumps(run.get("versions")) for run in runs.values() if "failed" not in run}
+        entry["versions"] = sorted(made_by)
         rows.append(entry)
     return rows
 
 
+def _limits(run: dict[str, Any]) -> list[float | None]:
+    """A run's limit on each fragment; None where its ink was not found at any strength."""
+    return run.get("limits", {}).get("limits", [])
+
+
 def markdown(rows: list[dict[str, Any]]) -> str:
-    """The table for people."""
+    """The table for people; what is not the mean over all runs says so."""
     shown = [key for key in COLUMNS if any(key in row for row in rows)]
-    lines = [
-        "| row | runs | " + " | ".join(COLUMNS[key][0] for key in shown) + " |",
-        "|---" * (len(shown) + 2) + "|",
-    ]
+    table = [["row", "runs", *(COLUMNS[key][0] for key in shown)]]
+    table.append(["---"] * len(table[0]))
+    table += [[row["row"], str(row["runs"]), *(_cell(row, key) for key in shown)] for row in rows]
+    lines = [f"| {' | '.join(cells)} |" for cells in table]
     for row in rows:
-        cells = [_cell(row.get(key), COLUMNS[key][1]) for key in shown]
-        lines.append(f"| {row['row']} | {row['runs']} | " + " | ".join(cells) + " |")
-    for row in rows:
-        for seed, reason in row["failed"].items():
-            lines.append(f"\n{row['row']}, seed {seed}, failed: {reason}")
+        if row["found"] < row["tried"]:
+            lines.append(
+                f"\n{row['row']}: ink of the strongest kind tried was found on {row['found']} of "
+                f"{row['tried']} fragments; for the others it counts as the limit, which is higher"
+            )
+        lines += [
+            f"\n{row['row']}, seed {seed}, failed: {why}" for seed, why in row["failed"].items()
+        ]
+    if len({version for row in rows for version in row["versions"]}) > 1:
+        lines.append("\nNot all runs were made by the same version of the software: see table.json")
     return "\n".join(lines) + "\n"
 
 
-def _cell(value: dict[str, Any] | None, digits: int) -> str:
-    if value is None:
+def _cell(row: dict[str, Any], key: str) -> str:
+    if key not in row:
         return "–"
+    value, digits = row[key], COLUMNS[key][1]
     spread = "" if value["sd"] is None else f" ± {value['sd']:.{digits}f}"
-    return f"{value['mean']:.{digits}f}{spread}"
+    least = "≥ " if is_least(row, key) else ""
+    number = len(value["values"])
+    of = f" ({number} of {row['runs']})" if number < row["runs"] else ""
+    return f"{least}{value['mean']:.{digits}f}{spread}{of}"
+
+
+def is_least(row: dict[str, Any], key: str) -> bool:
+    """Whether a row's value is a bound from below: a limit that not every fragment has."""
+    return key == "limit" and row["found"] < row["tried"]
+
+
+def in_words(result: dict[str, Any]) -> str:
+    """One run's result, or why it failed, in one line."""
+    if "failed" in result:
+        return f"failed: {result['failed']}"
+    return ", ".join(
+        f"{heading} " + ("undefined" if result[key] is None else f"{result[key]:.{digits}f}")
+        for key, (heading, digits) in COLUMNS.items()
+        if key in result
+    )
 
 
 def chart(rows: list[dict[str, Any]]) -> Figure:
@@ -85,7 +118,7 @@ def chart(rows: list[dict[str, Any]]) -> Figure:
                     value["mean"],
                     place,
                     xerr=value["sd"] or 0,
-                    fmt="D",
+                    fmt=">" if is_least(row, key) else "D",
                     color=BLUE,
                     capsize=4,
                     ms=5,
@@ -93,13 +126,15 @@ def chart(rows: list[dict[str, Any]]) -> Figure:
                 points = value["values"]
                 panel.plot(points, [place] * len(points), ".", color=ORANGE, ms=5, zorder=3)
         panel.set_xlabel(COLUMNS[key][0])
+        panel.locator_params(axis="x", nbins=4)
         tidy(panel)
         panel.grid(axis="y", visible=False)
     axes[0, 0].set_yticks(range(len(rows)), [row["row"] for row in rows])
     axes[0, 0].set_ylim(len(rows) - 0.5, -0.5)
-    figure.suptitle(
-        "Blue: mean ± standard deviation over the seeds; orange: single runs", fontsize="small"
-    )
+    title = "Blue: mean ± standard deviation over the seeds; orange: single runs"
+    if any(is_least(row, "limit") for row in rows):
+        title += "; ▶: at least, as not all ink was found"
+    figure.suptitle(title, fontsize="small")
     return figure
 
 
@@ -112,13 +147,16 @@ def write_tables(comparison: Comparison, results: Results) -> str:
     write_whole(comparison.folder / "table.json", json.dumps(record, indent=1) + "\n")
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["row", "seed", *COLUMNS, "failed"])
+    writer.writerow(["row", "seed", *COLUMNS, "limit_found", "limit_tried", "failed"])
     for name, runs in results.items():
         for seed, run in runs.items():
             values = [run.get(key) for key in COLUMNS]
-            writer.writerow([name, seed, *values, run.get("failed", "")])
+            limits = _limits(run)
+            found = sum(limit is not None for limit in limits)
+            writer.writerow([name, seed, *values, found, len(limits), run.get("failed", "")])
     write_whole(comparison.folder / "table.csv", stream.getvalue())
     if any("loss" in row for row in rows):
-        with written_whole(comparison.folder / "table.png") as beside:
-            chart(rows).savefig(beside, format="png", dpi=150)
+        picture = io.BytesIO()
+        chart(rows).savefig(picture, format="png", dpi=150)
+        write_whole(comparison.folder / "table.png", picture.getvalue())
     return text

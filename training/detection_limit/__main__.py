@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count, islice
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 
@@ -36,10 +38,12 @@ from training.detection_limit.figures import chart, words
 from training.detection_limit.measure import DetectionLimit, measure
 from training.detection_limit.unseen import fragments_for, seen_seeds
 from training.settings.config import SyntheticConfig
+from training.whole_files import written_whole
 
 STRENGTHS = (1.0, 0.8, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0)
 SEEDS = 5
 FIRST_SEED = 3001  # far from those that the shipped configurations learn from
+FILES = ("detection_limit.json", "detection_limit.png")
 #: Voxels that the simulator makes in a second on one core, measured, two at work.
 VOXELS_A_SECOND = 3.5e6
 
@@ -65,19 +69,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Standard output belongs to the JSON.
         with contextlib.redirect_stdout(sys.stderr) if given.json else contextlib.nullcontext():
             result, record = _run(given)
-        print(json.dumps(record) if given.json else "\n".join(words(result)))
+        print(json.dumps(record) if given.json else "\n".join(words(result)), flush=True)
+        if given.out is not None:
+            keep(given.out, given.checkpoint.stem, result, record)
+            print(given.out / FILES[1], file=sys.stderr if given.json else sys.stdout)
 
     return ended("training.detection_limit", measured)
 
 
 def _run(given: argparse.Namespace) -> tuple[DetectionLimit, dict]:
     if given.out is not None:
-        try:
+        with _refused(given.out):  # before the work, not after it
             given.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SettingsError(
-                f"cannot make {given.out} ({error.strerror})", "choose another --out"
-            ) from error
+            TemporaryFile(dir=given.out).close()
+            for name in FILES:
+                if (given.out / name).is_dir():
+                    raise IsADirectoryError(errno.EISDIR, f"{name} is a directory")
     network = load_checkpoint(given.checkpoint)
     if network.output == "volume":
         raise SettingsError(f"{given.checkpoint} labels volumes", "choose one that finds ink")
@@ -106,11 +113,33 @@ def _run(given: argparse.Namespace) -> tuple[DetectionLimit, dict]:
         "seconds": round(time.perf_counter() - started, 1),
         "estimated_seconds": round(simulating + predicting, 1),
     }
-    if given.out is not None:
-        (given.out / "detection_limit.json").write_text(json.dumps(record, indent=1) + "\n")
-        chart(result, given.checkpoint.stem).savefig(given.out / "detection_limit.png", dpi=150)
-        print(f"{given.out / 'detection_limit.png'}")
     return result, record
+
+
+def keep(folder: Path, title: str, result: DetectionLimit, record: dict) -> None:
+    """Write the figures and the chart into a folder.
+
+    Raises
+    ------
+    SettingsError
+        Where they cannot be written.
+    """
+    figures, picture = (folder / name for name in FILES)
+    with _refused(folder):
+        with written_whole(figures) as beside:
+            beside.write_text(json.dumps(record, indent=1) + "\n")
+        with written_whole(picture) as beside:
+            chart(result, title).savefig(beside, format="png", dpi=150)
+
+
+@contextlib.contextmanager
+def _refused(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(
+            f"cannot write to {folder} ({error.strerror})", "choose another --out"
+        ) from error
 
 
 def estimate(

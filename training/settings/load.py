@@ -11,13 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import reduce
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from napari_ink.errors import SettingsError
 from training.learning.optimiser import check_optimiser
 from training.learning.schedule import check_schedule
 from training.nearest import nearest
 from training.settings.config import BOUNDS, CHOICES, RunConfig
+
+if TYPE_CHECKING:
+    import yaml
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -80,13 +83,36 @@ def read_yaml(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        tree = yaml.safe_load(path.read_text())
+        text = path.read_text()
+        _refuse_repeated(yaml.compose(text, yaml.SafeLoader))
+        tree = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         message = " ".join(str(error).split())
         raise SettingsError(f"{path}: {message}", "give a readable YAML file") from error
+    except RecursionError as error:
+        raise SettingsError(f"{path} holds itself", "give settings without such anchors") from error
     if not isinstance(tree, dict):
         raise SettingsError(f"{path} holds no settings", "start from one of training/configs")
     return tree
+
+
+def _refuse_repeated(node: yaml.Node | None) -> None:
+    """Raise for a key that a mapping has twice: one of its values would be lost silently."""
+    import yaml
+
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if key.value in seen and isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value!r} is there twice", key.start_mark
+                )
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                seen.add(key.value)
+            _refuse_repeated(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_repeated(value)
 
 
 def _tree_keys(tree: Any) -> Iterator[Any]:
@@ -130,19 +156,24 @@ def _check(config: RunConfig, path: Path) -> None:
             raise SettingsError(f"{path}: {key} is {value!r}", f"choose {' or '.join(allowed)}")
     check_optimiser(config.learning.optimiser)
     check_schedule(config.learning.schedule, config.learning.steps)
-    name = config.name
-    if not name or name.strip(". ") != name or len(name) > 100 or set(name) & set('/\\:*?"<>|\0\n'):
-        raise SettingsError(
-            f"{path}: name is {name!r}", "choose a plain word, which becomes a file's name"
-        )
-    if not config.runs.strip() or "\0" in config.runs:
-        raise SettingsError(f"{path}: runs is {config.runs!r}", "name a folder")
+    check_names(path, config.name, config.runs)
     if not config.data.synthetic.strengths:
         raise SettingsError(f"{path}: data.synthetic.strengths is empty", "give one or more")
     if bool(config.extend) != bool(config.new_task):
         raise SettingsError(
             f"{path}: extend and new_task go together", "give --extend CHECKPOINT --new-task NAME"
         )
+
+
+def check_names(path: Path, name: Any, runs: Any) -> None:
+    """Raise SettingsError for a name of a run, or a folder of runs, that makes no path."""
+    good = isinstance(name, str) and name and name.strip(". ") == name and len(name) <= 100
+    if not good or set(name) & set('/\\:*?"<>|\0\n'):
+        raise SettingsError(
+            f"{path}: name is {name!r}", "choose a plain word, which becomes a file's name"
+        )
+    if not isinstance(runs, str) or not runs.strip() or "\0" in runs:
+        raise SettingsError(f"{path}: runs is {runs!r}", "name a folder")
 
 
 def _keys(cls: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
