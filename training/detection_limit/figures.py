@@ -79,7 +79,7 @@ def chart(result: DetectionLimit, title: str = "") -> Figure:
         axes.axvspan(found["min"], found["max"], color=ORANGE, alpha=0.18, lw=0)
         axes.axvline(found["mean"], color=ORANGE, lw=2)
         axes.annotate(
-            f"detection limit {found['mean']:.2f} ± {found['sd']:.2f}",
+            f"detection limit {found['mean']:.3f} ± {found['sd']:.3f}",
             (found["mean"], 0.03),
             xycoords=("data", "axes fraction"),
             xytext=(6, 0),
