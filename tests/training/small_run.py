@@ -4,12 +4,16 @@ import csv
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import yaml
 
 DEPTH = 8
 ROOT = Path(__file__).parents[2]
+_KEPT = tempfile.TemporaryDirectory(prefix="napari-ink-tests-")
+#: Fragments of all small runs of a session, each simulated once.
+CACHE = Path(_KEPT.name)
 
 
 def small(tmp_path, **others):
@@ -28,7 +32,7 @@ def small(tmp_path, **others):
                 "height": 96,
                 "width": 128,
                 "voxel_size": 64.0,  # a letter has some 40 pixels
-                "cache": str(tmp_path / "cache"),
+                "cache": str(CACHE),
             },
         },
         "network": {

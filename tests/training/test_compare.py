@@ -15,6 +15,7 @@ import pytest
 import torch
 import yaml
 from filelock import FileLock
+from small_run import CACHE
 
 from napari_ink.analysis.metrics import Histogram
 from training.compare import one, queue
@@ -59,7 +60,7 @@ BASE = {
 
 def write(tmp_path, **others):
     base = copy.deepcopy(BASE)
-    base["data"]["synthetic"]["cache"] = str(tmp_path / "cache")
+    base["data"]["synthetic"]["cache"] = str(CACHE)
     tree = {
         "name": "tiny",
         "runs": str(tmp_path / "runs"),
@@ -220,7 +221,7 @@ def test_other_tests_or_settings_make_a_result_stale(tmp_path):
 
 def test_a_row_is_trained_scored_on_unseen_fragments_and_then_left_alone(tmp_path, monkeypatch):
     path = write(tmp_path, rows={"plain": None, "breaks": {"data.synthetic.validation_seed": 10}})
-    assert main([str(path)]) == 1
+    assert main([str(path), "--jobs", "2"]) == 1
     folder = tmp_path / "runs/tiny"
     results = json.loads((folder / "table.json").read_text())["results"]
     result = results["plain"]["1"]

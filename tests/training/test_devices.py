@@ -10,6 +10,7 @@ import yaml
 from small_run import log, losses, merged, small, start
 
 from napari_ink import load_checkpoint
+from training.run import main
 
 EXACT = {  # no window depends on those beside it, and the loss is a mean over pixels
     "network": {"arguments": {"tasks": ["ink"]}},
@@ -31,17 +32,13 @@ TORCHRUN = (
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     """One process, the whole batch."""
-    tmp_path = tmp_path_factory.mktemp("alone")
-    return finished(tmp_path), tmp_path
+    return finished(tmp_path_factory.mktemp("alone"))
 
 
-def finished(tmp_path, *options, cache=None, program=(), **others):
+def finished(tmp_path, *, program=(), **others):
     """The folder of a run in processes of its own."""
     tmp_path.mkdir(exist_ok=True)
-    tree = merged(EXACT, others)
-    if cache is not None:
-        tree = merged(tree, {"data": {"synthetic": {"cache": str(cache)}}})
-    process = start(small(tmp_path, **tree), *options, program=program)
+    process = start(small(tmp_path, **merged(EXACT, others)), program=program)
     output, errors = process.communicate()
     assert process.returncode == 0, errors
     assert len(output.splitlines()) == len(set(output.splitlines())), output  # printed once
@@ -49,16 +46,16 @@ def finished(tmp_path, *options, cache=None, program=(), **others):
 
 
 def assert_same_curve(folder, alone):
-    ours, theirs = losses(folder), losses(alone[0])
+    ours, theirs = losses(folder), losses(alone)
     assert list(ours) == list(theirs)
     assert [float(v) for v in ours.values()] == pytest.approx(
         [float(v) for v in theirs.values()], rel=2e-5
     )
-    looks = [[row for row in log(f) if row["f05"]] for f in (folder, alone[0])]
+    looks = [[row for row in log(f) if row["f05"]] for f in (folder, alone)]
     for one, other in zip(*looks, strict=True):
         for name in ("auc", "f05", "val_loss"):
             assert float(one[name]) == pytest.approx(float(other[name]), abs=2e-4)
-    one, other = (load_checkpoint(f / "small.safetensors").state_dict() for f in (folder, alone[0]))
+    one, other = (load_checkpoint(f / "small.safetensors").state_dict() for f in (folder, alone))
     for name in one:
         assert torch.allclose(one[name].float(), other[name].float(), atol=2e-5), name
 
@@ -66,41 +63,37 @@ def assert_same_curve(folder, alone):
 @pytest.mark.parametrize("launcher", ["Lightning", "torchrun"])
 def test_two_processes_are_one_with_the_doubled_batch(alone, tmp_path, launcher):
     program = () if launcher == "Lightning" else TORCHRUN
-    folder = finished(
-        tmp_path,
-        cache=alone[1] / "cache",
-        program=program,
-        learning={"batch": 4},
-        trainer={"devices": 2},
-    )
+    two = {"learning": {"batch": 4}, "trainer": {"devices": 2}}
+    folder = finished(tmp_path, program=program, **two)
     assert_same_curve(folder, alone)
     assert not folder.with_name("small-2").exists()
     (look,) = (folder / "validation").iterdir()
-    with np.load(look) as ours, np.load(alone[0] / "validation" / look.name) as theirs:
+    with np.load(look) as ours, np.load(alone / "validation" / look.name) as theirs:
         assert np.nanmax(np.abs(np.float32(ours["probability"]) - theirs["probability"])) < 2e-3
 
 
 def test_accumulated_passes_are_one_with_the_whole_batch(alone, tmp_path):
-    folder = finished(tmp_path, cache=alone[1] / "cache", learning={"batch": 2, "accumulate": 4})
-    assert_same_curve(folder, alone)
+    path = small(tmp_path, **merged(EXACT, {"learning": {"batch": 2, "accumulate": 4}}))
+    assert main([str(path)]) == 0
+    assert_same_curve(tmp_path / "runs" / "small", alone)
 
 
 def test_another_batch_gives_another_curve(alone, tmp_path):
     """What the tests above compare can differ."""
-    folder = finished(tmp_path, cache=alone[1] / "cache", learning={"batch": 4})
-    assert [float(v) for v in losses(folder).values()] != pytest.approx(
-        [float(v) for v in losses(alone[0]).values()], rel=1e-3
+    assert main([str(small(tmp_path, **merged(EXACT, {"learning": {"batch": 4}})))]) == 0
+    assert [float(v) for v in losses(tmp_path / "runs" / "small").values()] != pytest.approx(
+        [float(v) for v in losses(alone).values()], rel=1e-3
     )
 
 
+@pytest.mark.slow
 def test_two_processes_that_were_stopped_go_on(alone, tmp_path):
     """Both go on from the same step; the loss of a whole batch is a sum over both."""
     others = {"learning": {"batch": 4, "losses": {"dice": 1.0}}, "trainer": {"devices": 2}}
-    whole = finished(tmp_path / "whole", cache=alone[1] / "cache", **others)
+    whole = finished(tmp_path / "whole", **others)
     stopped = tmp_path / "stopped" / "runs" / "small"
     stopped.parents[1].mkdir()
-    data = {"data": {"synthetic": {"cache": str(alone[1] / "cache")}}}
-    path = small(stopped.parents[1], **merged(merged(EXACT, others), data))
+    path = small(stopped.parents[1], **merged(EXACT, others))
     shutil.copytree(whole, stopped)
     (stopped / "small.safetensors").unlink()
     (stopped / "last.ckpt").unlink()
