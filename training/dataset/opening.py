@@ -218,8 +218,8 @@ def _check_left(source: Source) -> None:
         )
     if not (counts & source.allowed_in(source.box)).any():
         raise SettingsError(
-            f"{source.name} is both learned from and validated on: nothing of it is left to learn "
-            "from beside what is validated on and its context",
+            f"{source.name} is both learned from and validated on, or lies too near: nothing of it "
+            "is left to learn from beside what is validated on and its context",
             "leave it out of one, or validate on a smaller part",
         )
 
