@@ -18,6 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from napari_ink import load_checkpoint
 from napari_ink.errors import CheckpointError
 from training.keeping.checkpoints import BEST, LAST, PREVIOUS, read_checkpoint
+from training.learning import look, module
 from training.run import main
 
 STEPS = 14
@@ -264,6 +265,36 @@ def test_two_at_once_do_not_write_into_one_folder(undisturbed, tmp_path):
         assert process.returncode == 0, errors
     for name in ("small", "small-2"):
         assert list(losses(tmp_path / "runs" / name)) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("moment", ["map", "loss"])
+def test_sigterm_ends_a_long_look_soon_and_leaves_a_run_to_go_on_with(
+    moment, tmp_path, monkeypatch, capsys
+):
+    """As a cluster sends it before it kills; a look at large fragments takes many minutes."""
+    seen = []
+
+    def told(blocks):
+        for block in [block for block in blocks for _ in range(3)]:  # as if there were more
+            if not seen:
+                os.kill(os.getpid(), signal.SIGTERM)
+            seen.append(block)
+            yield block
+
+    if moment == "map":
+        original = look.predict
+        monkeypatch.setattr(look, "predict", lambda *a, **kw: told(original(*a, **kw)))
+    else:
+        original = module.weigh_once
+        monkeypatch.setattr(module, "weigh_once", lambda *a: next(told([original(*a)])))
+    path = small(tmp_path, learning={"steps": 6, "batch": 4, "validate_every": 3})
+    with contextlib.suppress(KeyboardInterrupt):
+        assert main([str(path)]) != 0
+    assert len(seen) == 1
+    assert "goes on from here" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert main([str(path)]) == 0
+    assert len(losses(tmp_path / "runs" / "small")) == 6
 
 
 def test_ctrl_c_leaves_a_run_to_go_on_with_and_says_how(undisturbed, tmp_path):

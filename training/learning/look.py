@@ -84,11 +84,18 @@ def weigh_once(batch: Batch, windows: int) -> Batch:
     return batch._replace(weight=batch.weight * once)
 
 
-def predict_part(network: InkNetwork, source: Source, part: Box, device: str = "cpu") -> np.ndarray:
+def predict_part(
+    network: InkNetwork,
+    source: Source,
+    part: Box,
+    device: str = "cpu",
+    between: Callable[[], None] = lambda: None,
+) -> np.ndarray:
     """Probability of a part of a source, float16, NaN where nothing was predicted.
 
     What is normalised, tiled and blended is what :func:`napari_ink.predict` does with the
-    checkpoint, so that a threshold chosen from it holds there.
+    checkpoint, so that a threshold chosen from it holds there. ``between`` is called after each
+    block; it may raise.
 
     Returns
     -------
@@ -113,6 +120,7 @@ def predict_part(network: InkNetwork, source: Source, part: Box, device: str = "
             ..., y0 - done.box.y0 : y1 - done.box.y0, x0 - done.box.x0 : x1 - done.box.x0
         ]
         probability[..., y0 - part.y0 : y1 - part.y0, x0 - part.x0 : x1 - part.x0] = found
+        between()
     return probability
 
 

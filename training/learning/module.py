@@ -10,6 +10,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
@@ -145,7 +146,7 @@ class InkModule(lightning.LightningModule):
         source = look.sources[index]
         part = look.part(source)
         with torch.autocast(self.device.type, enabled=False):  # at a reader's precision
-            own = predict_part(self.network, source, part, self.device.type)
+            own = predict_part(self.network, source, part, self.device.type, self._end_if_told)
         self._histogram += count(source, part, own)
         height = source.box.shape[0]
         probability = whole_map(own, height, look, self.all_gather, self.device)
@@ -160,9 +161,15 @@ class InkModule(lightning.LightningModule):
             batch = Batch(*(part.to(self.device) for part in batch))
             logits = self.network(batch.volume, batch.task)
             weight = float(self.all_gather(batch.weight.sum()).sum())
+            self._end_if_told()
             total += float(self.loss(logits, batch.label, batch.weight)) * weight
             seen += weight
         return total / seen if seen else math.nan
+
+    def _end_if_told(self) -> None:
+        """Obey SIGTERM within a look too, which may take long: Lightning asks after a source."""
+        if self.trainer.received_sigterm:
+            raise SIGTERMException
 
     def on_validation_epoch_end(self) -> None:
         """Pooled scores of all sources and processes, at the best threshold for now."""
