@@ -134,12 +134,16 @@ def _ratio(numerator: float, denominator: float) -> float:
 
 
 def scores(histogram: Histogram, threshold: float) -> dict[str, float]:
-    """``iou f05 f1 precision recall`` at one threshold, in one look-up.
+    """``iou f05 f1 precision recall`` at one threshold, in one look-up."""
+    return scores_of(*histogram.confusion(threshold))
+
+
+def scores_of(tp: int, fp: int, fn: int) -> dict[str, float]:
+    """``iou f05 f1 precision recall`` from true positives, false positives and false negatives.
 
     F-beta is ``(1+β²)·TP / ((1+β²)·TP + β²·FN + FP)``; the field's β of one half weighs precision
     above recall, since a false letter does more harm than a missing one.
     """
-    tp, fp, fn = histogram.confusion(threshold)
     return {
         "iou": _ratio(tp, tp + fp + fn),
         "f05": _ratio(1.25 * tp, 1.25 * tp + 0.25 * fn + fp),
