@@ -30,11 +30,12 @@ def evaluate(
     label: PlaneOrPath,
     mask: PlaneOrPath | None = None,
     supervision: PlaneOrPath | None = None,
+    kept: bool = False,
 ) -> dict[str, float | int]:
     """Score a prediction inside the papyrus mask that it was made with.
 
-    The threshold is the one stored with the prediction, which came from the checkpoint. It is
-    never fitted to the label: that would score the label's own best cut.
+    The threshold is the one that came with the checkpoint. It is never fitted to the label: that
+    would score the label's own best cut.
 
     Parameters
     ----------
@@ -46,6 +47,8 @@ def evaluate(
     mask, supervision : Plane, ndarray, str or path-like, optional
         Count only what lies in these too: another papyrus mask, and where the label is to be
         believed.
+    kept : bool
+        Take the threshold that was chosen and kept in the prediction instead, if there is one.
 
     Returns
     -------
@@ -62,7 +65,9 @@ def evaluate(
     """
     if not isinstance(prediction, PredictionStore):
         prediction = PredictionStore.open(prediction)
-    return summary(count(prediction, label, mask, supervision), prediction.threshold)
+    histogram = count(prediction, label, mask, supervision)
+    threshold = np.max(prediction.cuts) if kept else prediction.threshold
+    return summary(histogram, float(threshold))
 
 
 def count(
@@ -78,9 +83,9 @@ def count(
             f"{prediction.path} holds a labelled volume, not an ink layer",
             "evaluate predictions of an ink layer",
         )
-    label = _plane("label", label, prediction)
+    label = side_plane("label", label, prediction)
     masks = [
-        _plane(kind, plane, prediction)
+        side_plane(kind, plane, prediction)
         for kind, plane in (("mask", mask), ("supervision", supervision))
         if plane is not None
     ]
@@ -102,7 +107,21 @@ def _boxes(shape: tuple[int, int], chunks: tuple[int, int]) -> Iterator[Box]:
             yield Box(y, min(y + height, shape[0]), x, min(x + width, shape[1]))
 
 
-def _plane(kind: str, given: PlaneOrPath, store: PredictionStore) -> Plane:
+def side_plane(kind: str, given: PlaneOrPath, store: PredictionStore) -> Plane:
+    """A label or mask that goes with a prediction, whatever it is given as.
+
+    Parameters
+    ----------
+    kind : str
+        ``label``, ``mask`` or ``supervision``.
+    given : Plane, ndarray, str or path-like
+    store : PredictionStore
+
+    Raises
+    ------
+    FragmentError
+        If it cannot be read or has another size.
+    """
     where = f"the {kind}"
     if isinstance(given, str | os.PathLike):
         where = os.fspath(given)
@@ -110,7 +129,7 @@ def _plane(kind: str, given: PlaneOrPath, store: PredictionStore) -> Plane:
         given = as_side_car(kind, open_plane(where, depth, mask=kind != "label"))
     elif isinstance(given, np.ndarray):
         given = as_side_car(kind, ArrayPlane(given))
-    height, width = store.ink.shape
+    height, width = store.ink.shape[-2:]
     if tuple(given.shape) != (height, width):
         raise FragmentError(
             f"{where} has {' × '.join(map(str, given.shape))} pixels, the prediction has "

@@ -22,6 +22,7 @@ COMMANDS = (
     "predict",
     "evaluate",
     "export",
+    "thresholds",
     "import-checkpoint",
 )
 

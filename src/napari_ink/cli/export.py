@@ -6,6 +6,8 @@ import argparse
 
 from napari_ink.errors import SettingsError
 
+OWN, CHECKPOINT = "own", "checkpoint"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``napari-ink export``."""
@@ -17,11 +19,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threshold",
         metavar="T",
-        type=float,
+        type=probability,
         nargs="?",
-        const=float("nan"),
-        help="write ink or no ink; without a number at the checkpoint's own threshold, which is "
-        "also what --rle takes if this is left out",
+        const=OWN,
+        help="write ink or no ink; without a number at the thresholds kept in PRED by "
+        "`napari-ink thresholds --save` or the dock, or else at the checkpoint's own, which "
+        "`--threshold checkpoint` takes in any case; --rle does so by itself",
+    )
+    parser.add_argument(
+        "--layer",
+        metavar="K",
+        type=int,
+        help="of a prediction of many layers only this one, from 0 (--png, --rle)",
     )
     parser.add_argument(
         "--dtype", choices=("float32", "uint16"), default="float32", help="of --tiff"
@@ -30,26 +39,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export and say where to."""
-    import math
     import sys
 
     from napari_ink.inference import export
     from napari_ink.inference.store import PredictionStore
 
-    if args.threshold is not None and not (0 <= args.threshold <= 1 or math.isnan(args.threshold)):
-        raise SettingsError(f"--threshold {args.threshold:g}", "give a probability from 0 to 1")
+    number = args.threshold
+    if isinstance(number, float) and not 0 <= number <= 1:
+        raise SettingsError(f"--threshold {number:g}", "give a probability from 0 to 1")
+    if args.layer is not None and args.tiff is not None:
+        raise SettingsError("--layer with --tiff", "leave it out: a TIFF has a page a layer")
     store = PredictionStore.open(args.prediction)
     if store.finished < 1:
         share = f"{store.finished:.0%}"
         print(f"note: only {share} of {args.prediction} is predicted so far", file=sys.stderr)
     threshold = args.threshold
-    if threshold is not None and math.isnan(threshold):
+    if threshold == OWN or (threshold is None and args.rle is not None):
+        threshold = store.cuts
+        if (kept := store.kept_thresholds) is not None:
+            print(f"note: cut at the thresholds kept on {kept['saved']}", file=sys.stderr)
+    elif threshold == CHECKPOINT:
         threshold = store.threshold
     if args.png is not None:
-        export.write_png(store, args.png, threshold)
+        export.write_png(store, args.png, threshold, args.layer)
     elif args.tiff is not None:
         export.write_tiff(store, args.tiff, threshold, args.dtype)
     else:
-        export.write_rle(store, args.rle, store.threshold if threshold is None else threshold)
+        export.write_rle(store, args.rle, threshold, args.layer)
     print(args.png or args.tiff or args.rle)
     return 0
+
+
+def probability(text: str) -> float | str:
+    """A number, or the word for a threshold that is known."""
+    return text if text in (OWN, CHECKPOINT) else float(text)

@@ -94,13 +94,7 @@ class PredictionStore:
             if not path.exists():
                 raise removed(path)
         group = opened(path, "r+")
-        lock = FileLock(path / "ink" / "0" / ".lock", timeout=0, thread_local=False)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise StoreError(
-                f"{path} is being written by another process", "wait for it, or choose another name"
-            ) from None
+        lock = locked(path)
         try:
             if not (path / "zarr.json").exists():
                 raise removed(path)
@@ -117,6 +111,30 @@ class PredictionStore:
             _clear_lock(path)
             raise
         return store
+
+    @classmethod
+    def keep_thresholds(cls, path: str | os.PathLike, record: dict) -> None:
+        """Write down chosen cuts, in place of earlier ones; what is predicted is left alone.
+
+        Parameters
+        ----------
+        path : str or path-like
+        record : dict
+            ``thresholds``, the cut of every layer, ``None``: none; and how they were chosen.
+
+        Raises
+        ------
+        StoreError
+            When there is no such store, or another process writes it.
+        """
+        path = Path(path)
+        opened(path, "r")
+        with disk_errors(path):
+            lock = locked(path)
+            try:
+                cls(path, opened(path, "r+")).record(thresholds=record)
+            finally:
+                lock.release()
 
     def __enter__(self) -> PredictionStore:
         return self
@@ -160,6 +178,19 @@ class PredictionStore:
     def threshold(self) -> float:
         """The checkpoint's ink threshold for the task."""
         return float(self.attributes["threshold"])
+
+    @property
+    def kept_thresholds(self) -> dict | None:
+        """What was last chosen with ``napari-ink thresholds --save`` or in the dock, and how."""
+        return self.attributes.get("thresholds")
+
+    @property
+    def cuts(self) -> np.ndarray | float:
+        """Where ink begins: ``(layers,)`` as kept, infinite for none; else :attr:`threshold`."""
+        kept = self.kept_thresholds
+        if kept is None:
+            return self.threshold
+        return np.array([np.inf if cut is None else cut for cut in kept["thresholds"]], float)
 
     @property
     def voxel_size(self) -> tuple[float, float, float] | None:
@@ -293,6 +324,24 @@ class PredictionStore:
                 f"({key}: {_short(theirs.get(key))} there, {_short(wanted[key])} now)",
                 "choose another name, or ask for the same again",
             )
+
+
+def locked(path: Path) -> FileLock:
+    """The lock of a store, taken.
+
+    Raises
+    ------
+    StoreError
+        When another process has it.
+    """
+    lock = FileLock(path / "ink" / "0" / ".lock", timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise StoreError(
+            f"{path} is being written by another process", "wait for it, or choose another name"
+        ) from None
+    return lock
 
 
 def _clear_lock(path: Path) -> None:
