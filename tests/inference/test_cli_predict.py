@@ -78,13 +78,13 @@ def test_it_writes_the_same_ink_as_the_generator_and_only_json_on_stdout(files, 
 def test_options_reach_the_settings(files, tmp_path, capsys):
     out = tmp_path / "a.ink.zarr"
     options = "--region 20:90,30:120 --layers 1:9 --reverse --tile 48 --overlap .25 --batch 2"
-    options += " --precision bf16 --focus 50,60"
+    options += " --precision bf16 --focus 50,60 --without-expert avg5 --without-expert conv3"
     assert main(command(files, out, *options.split())) == 0
     settings = PredictionStore.open(out).attributes["settings"]
     expected = {
         "region": [20, 90, 30, 120], "layers": [1, 9], "reverse_depth": True, "tile": 48,
         "overlap": 0.25, "batch": 2, "precision": "bf16", "focus": [50, 60], "task": "0",
-        "device": "cpu", "runtime": "torch",
+        "device": "cpu", "runtime": "torch", "experts_off": ["conv3", "avg5"],
     }  # fmt: skip
     assert settings == expected
     err = capsys.readouterr().err
@@ -134,6 +134,7 @@ def test_reversed_means_against_training_in_every_place(files, tmp_path, capsys,
         (["--tile", "33"], "33"),
         (["--device", "cuda"], "cuda"),
         (["--task", "none"], "none"),
+        (["--without-expert", "avg7"], "avg7"),
     ],
 )
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

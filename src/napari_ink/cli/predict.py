@@ -69,6 +69,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "little: it says how much (default torch)",
     )
     parser.add_argument(
+        "--without-expert",
+        metavar="E",
+        action="append",
+        default=[],
+        help="leave an expert of a gated network out (conv5, conv3, conv1, avg3, avg5); give it "
+        "again for more; the gates of the others are renormalised",
+    )
+    parser.add_argument(
         "--focus", metavar="y,x", help="begin around this pixel; the result is the same"
     )
     parser.add_argument(
@@ -238,4 +246,5 @@ def settings_from(args: argparse.Namespace):
         device=args.device,
         precision=args.precision,
         runtime=args.runtime,
+        experts_off=tuple(args.without_expert),
     )

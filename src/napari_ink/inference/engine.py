@@ -14,6 +14,7 @@ from napari_ink.inference.runtimes import OpenVINORuntime, Probability, Runtime,
 from napari_ink.inference.settings import Box
 from napari_ink.inference.tiles import Tile, make_grid, round_down
 from napari_ink.inference.work import Batch, Block, Group, TileReader, assemble
+from napari_ink.models.experts import gates_without
 
 if TYPE_CHECKING:
     from napari_ink.inference.store import PredictionStore
@@ -63,7 +64,8 @@ class Engine:
         self._maps: dict[Tile, np.ndarray] = {}
         self._tiles_of: dict[Group, list[Tile | None]] = {}
         self._failed: set[Group] = set()
-        network = Probability(model.fold(plan.task_index), model.output_stride)
+        gates = gates_without(plan.settings.experts_off)
+        network = Probability(model.fold(plan.task_index, gates), model.output_stride)
         self.runtime = make_runtime(plan, network, reader)
         if self.runtime.report:
             self.records["runtime"] = self.runtime.report

@@ -22,6 +22,7 @@ from napari_ink.inference.resolve import (
 )
 from napari_ink.inference.settings import Box, PredictionSettings
 from napari_ink.inference.tiles import TileGrid, make_grid, round_up
+from napari_ink.models.experts import checked_experts
 from napari_ink.volumes.intensity import Normaliser, Recipe
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ def plan_prediction(
     warnings = doubts(fragment, info)
     task = model.tasks[0] if settings.task is None else settings.task
     task_index = model.task_index(task)
+    experts_off = checked_experts(model, task_index, settings.experts_off)
     layers, z, warning = depth_window(fragment, model, settings.layers)
     warnings += warning
     device, warning = resolve_device(settings.device, settings.runtime)
@@ -188,6 +190,7 @@ def plan_prediction(
         batch=batch,
         device=device,
         precision=precision,
+        experts_off=experts_off,
     )
     provenance = provenance_of(fragment, model, resolved, normaliser, tuple(warnings))
     chosen = provenance["settings"]
@@ -196,6 +199,7 @@ def plan_prediction(
         "checkpoint": provenance["checkpoint"]["fingerprint"],
         "mask": mask_hash,
         **{key: value for key, value in chosen.items() if key != "focus"},
+        "experts_off": chosen["experts_off"] or None,  # stores from before say nothing of it
         "halo": model.halo,
     }
     volume = model.output == "volume"

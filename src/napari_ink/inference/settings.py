@@ -58,6 +58,9 @@ class PredictionSettings:
         ``auto``, ``fp32``, ``bf16`` or ``fp16``.
     runtime : str
         ``torch``, ``openvino`` or ``openvino-int8``.
+    experts_off : tuple of str
+        Experts of a gated network to leave out (``avg5``, …); the gates of the others are
+        renormalised.
     interactive : bool
         Somebody is watching: a first block soon rather than the shortest whole. Guides the choice
         of a tile that was left open, on a CPU; a store goes on with the tile that it has.
@@ -74,6 +77,7 @@ class PredictionSettings:
     device: str = "auto"
     precision: str = "auto"
     runtime: str = "torch"
+    experts_off: tuple[str, ...] = ()
     interactive: bool = False
 
 

@@ -94,6 +94,8 @@ def store_path(request: PredictionRequest, checkpoint: str) -> Path:
     """
     fragment, asked = request.fragment, asdict(request.settings)
     del asked["focus"]
+    if not asked["experts_off"]:  # the question as it was before there was a choice
+        del asked["experts_off"]
     mask = getattr(fragment.mask, "path", None)
     edited = os.stat(mask).st_mtime_ns if mask and os.path.exists(mask) else None
     question = json.dumps([fragment.fingerprint(), edited, checkpoint, asked], default=str)
