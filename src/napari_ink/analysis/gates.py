@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 #: The experts as figures name them, in the order of the gates (and of the published chart).
 EXPERT_LABELS = ("5³", "3³", "1³", "avg 3³", "avg 5³")
+#: What one reads of a whole network, in the order of charts and tables.
+PARTS = ("encoder", "decoder", "overall")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,26 +35,89 @@ class GateShares:
         resolution), the deepest ``C`` is the bottleneck, ``D1.2`` belongs to the decoder.
     experts : tuple of str
         Labels of the experts.
-    mean, spread : numpy.ndarray
-        ``(layers, experts)``: mean and standard deviation over the output channels, in percent.
-        The means of a layer add up to 100.
+    values : tuple of numpy.ndarray
+        Of each layer ``(experts, output channels)``, in percent; columns add up to 100.
     """
 
     task: str
     names: tuple[str, ...]
     blocks: tuple[str, ...]
     experts: tuple[str, ...]
-    mean: np.ndarray
-    spread: np.ndarray
+    values: tuple[np.ndarray, ...]
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """``(layers, experts)``: mean over the output channels; rows add up to 100."""
+        return np.stack([value.mean(axis=1) for value in self.values])
+
+    @cached_property
+    def spread(self) -> np.ndarray:
+        """``(layers, experts)``: standard deviation over the output channels."""
+        return np.stack([value.std(axis=1) for value in self.values])
 
     @property
     def overall(self) -> np.ndarray:
         """``(experts,)``: mean over the layers, each counting once, in percent."""
         return self.mean.mean(axis=0)
 
+    @cached_property
+    def parts(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Mean and standard deviation over the layers of each part, each layer counting once.
+
+        ``encoder`` (with the bottleneck), ``decoder`` (with the last layer, where those are gated)
+        and ``overall``, each as two ``(experts,)``.
+        """
+        encoder = np.array([block.startswith("C") for block in self.blocks])
+        chosen = zip(PARTS, (encoder, ~encoder, encoder | True), strict=True)
+        return {
+            part: (self.mean[rows].mean(axis=0), self.mean[rows].std(axis=0))
+            for part, rows in chosen
+            if rows.any()
+        }
+
+    def index(self, block: str) -> int:
+        """Position of a block, named as in figures or as in the network.
+
+        Raises
+        ------
+        SettingsError
+            If there is none of this name.
+        """
+        for names in (self.blocks, self.names):
+            if block in names:
+                return names.index(block)
+        raise SettingsError(
+            f"the network has no gated block {block!r}", f"choose one of {', '.join(self.blocks)}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class GateComparison:
+    """Two tasks or two checkpoints, block by block.
+
+    Attributes
+    ----------
+    first, second : GateShares
+        With the same blocks and experts.
+    """
+
+    first: GateShares
+    second: GateShares
+
+    @property
+    def difference(self) -> np.ndarray:
+        """``(layers, experts)``: second less first, in percentage points; rows add up to 0."""
+        return self.second.mean - self.first.mean
+
+    @property
+    def parts(self) -> dict[str, np.ndarray]:
+        """Second less first of each of :attr:`GateShares.parts`, ``(experts,)``."""
+        second = self.second.parts
+        return {part: second[part][0] - mean for part, (mean, _) in self.first.parts.items()}
+
 
 def gate_shares(network: InkNetwork, task: int | str = 0) -> GateShares:
-    """Mean gates of every gated layer for one task, as prediction uses them (without noise).
+    """Gates of every gated layer for one task, as prediction uses them (without noise).
 
     Parameters
     ----------
@@ -68,7 +134,7 @@ def gate_shares(network: InkNetwork, task: int | str = 0) -> GateShares:
     import torch
 
     index = network.task_index(task)
-    layers = network.mode_layers() if hasattr(network, "mode_layers") else {}
+    layers = network.mode_layers()
     if not layers:
         raise SettingsError(
             f"a {network.architecture} network with these settings has no gates",
@@ -83,21 +149,43 @@ def gate_shares(network: InkNetwork, task: int | str = 0) -> GateShares:
         network.train(training)
     labels = {name: _block(name, layers) for name in gates}
     names = sorted(gates, key=lambda name: _place(labels[name]))
-    values = [gates[name].numpy() for name in names]
+    values = tuple(gates[name].cpu().numpy() for name in names)
     return GateShares(
         task=network.tasks[index],
         names=tuple(names),
         blocks=tuple(labels[name] for name in names),
-        experts=_experts(max(len(value) for value in values)),
-        mean=np.stack([value.mean(axis=1) for value in values]),
-        spread=np.stack([value.std(axis=1) for value in values]),
+        experts=(*EXPERT_LABELS, "added")[: len(values[0])],
+        values=values,
     )
 
 
-def _experts(count: int) -> tuple[str, ...]:
-    """Labels of ``count`` experts; those beyond the five were added for a later task."""
-    added = (f"added {i}" for i in range(1, count - len(EXPERT_LABELS) + 1))
-    return (*EXPERT_LABELS[:count], *added)
+def compare_gates(first: GateShares, second: GateShares) -> GateComparison:
+    """The blocks that both have, beside one another; an expert that one lacks weighs nothing there.
+
+    Raises
+    ------
+    SettingsError
+        If they have no block in common.
+    """
+    shared = [block for block in first.blocks if block in second.blocks]
+    if not shared:
+        raise SettingsError(
+            "the two networks have no gated block in common", "compare networks of one architecture"
+        )
+    experts = max(first.experts, second.experts, key=len)
+
+    def reduced(shares: GateShares) -> GateShares:
+        rows = [shares.blocks.index(block) for block in shared]
+        missing = ((0, len(experts) - len(shares.experts)), (0, 0))
+        return GateShares(
+            task=shares.task,
+            names=tuple(shares.names[row] for row in rows),
+            blocks=tuple(shared),
+            experts=experts,
+            values=tuple(np.pad(shares.values[row], missing) for row in rows),
+        )
+
+    return GateComparison(reduced(first), reduced(second))
 
 
 def _block(name: str, layers: dict) -> str:

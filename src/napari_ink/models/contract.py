@@ -11,6 +11,8 @@ from napari_ink.errors import SettingsError
 
 if TYPE_CHECKING:
     from napari_ink.models.info import CheckpointInfo
+    from napari_ink.models.mode import MoDEConv3d
+    from napari_ink.models.narrowing import ChannelFactors
 
 #: Gates that replace a network's own while folding: an ``(experts, channels)`` array by name of
 #: the layer, or a function of a layer's name and its own gates that returns such an array.
@@ -65,13 +67,32 @@ class InkNetwork(nn.Module):
     mix_at: str | None = None
     info: CheckpointInfo | None = None
 
-    def fold(self, task: int | str = 0, gates: GateOverride | None = None) -> nn.Module:
+    def fold(
+        self,
+        task: int | str = 0,
+        gates: GateOverride | None = None,
+        factors: ChannelFactors | None = None,
+    ) -> nn.Module:
         """An ordinary network for one task: ``(batch, 1, z, y, x)`` to this network's logits.
 
         Experts are merged and batch norm is absorbed; dropout and gate noise are gone. The result
         shares no memory with this network, is in eval mode and needs no gradient.
+
+        Parameters
+        ----------
+        task : int or str
+            Index or name.
+        gates : mapping or callable, optional
+            In place of the network's own gates.
+        factors : mapping, optional
+            By which the channels that enter gated layers are multiplied, as dropout does: those
+            of factor 0 are left out of the result (:mod:`napari_ink.models.narrowing`).
         """
         raise NotImplementedError
+
+    def mode_layers(self) -> dict[str, MoDEConv3d]:
+        """The gated convolutions by name, in order; none in an ordinary network."""
+        return {}
 
     def passing_order(self, task: Tensor) -> list[int]:
         """The order in which a batch with these tasks passes the submodules."""

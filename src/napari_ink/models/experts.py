@@ -20,7 +20,7 @@ OWN = "added"
 
 def expert_names(model: InkNetwork, task: int | str = 0) -> tuple[str, ...]:
     """Names of the experts that a task's gates weigh, in their order; none without gates."""
-    layers = model.mode_layers() if hasattr(model, "mode_layers") else {}
+    layers = model.mode_layers()
     if not layers:
         return ()
     own = next(iter(layers.values())).added.of(model.task_index(task), None)

@@ -18,6 +18,7 @@ from napari_ink.models.collapse import COLLAPSES, build_collapse
 from napari_ink.models.contract import GateOverride, InkNetwork
 from napari_ink.models.layers import ConvLayer, MoDELayer, PlainHead, add_tasks
 from napari_ink.models.mode import MoDEConv3d
+from napari_ink.models.narrowing import ChannelFactors, narrow
 from napari_ink.models.routing import route
 from napari_ink.models.unet import Crossing, FoldedUNet, UNet
 
@@ -196,7 +197,12 @@ class RepMode(UNet, InkNetwork):
         }
 
     @torch.no_grad()
-    def fold(self, task: int | str = 0, gates: GateOverride | None = None) -> FoldedUNet:
+    def fold(
+        self,
+        task: int | str = 0,
+        gates: GateOverride | None = None,
+        factors: ChannelFactors | None = None,
+    ) -> FoldedUNet:
         """An ordinary network for one task; see :meth:`InkNetwork.fold`."""
         task = self.task_index(task)
         chosen = self._gates(task, gates)
@@ -214,6 +220,8 @@ class RepMode(UNet, InkNetwork):
         for name, part in self.named_children():
             setattr(network, name, folded(name, part))
         network.collapse = copy.deepcopy(self.collapse)
+        if factors:
+            narrow(network, factors)
         return network.requires_grad_(False).eval()
 
     def _gates(self, task: int, override: GateOverride | None) -> dict[str, Tensor]:
