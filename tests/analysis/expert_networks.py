@@ -9,7 +9,7 @@ from napari_ink.volumes.fragment import Fragment
 
 
 def small_network(decoder="2d", tasks=("ink", "letters"), seed=0):
-    """Two levels, eight layers, random weights; gates that differ from task to task; norms that saw noise."""
+    """Two levels, eight layers; gates that differ from task to task, norms that saw noise."""
     torch.manual_seed(seed)
     arguments = {"width": 2, "levels": 2, "depth": 8, "decoder": decoder, "collapse": "mean"}
     model = build("repmode", {**arguments, "tasks": list(tasks)})

@@ -11,6 +11,7 @@ from napari_ink.inference.plan import plan_prediction
 from napari_ink.inference.predict import predict
 from napari_ink.inference.settings import PredictionSettings
 from napari_ink.inference.store import PredictionStore
+from napari_ink.models.contract import InkNetwork
 from napari_ink.models.experts import checked_experts, expert_names, gates_without
 from napari_ink.models.extend import extend
 
@@ -82,7 +83,7 @@ def test_plan_refuses_what_leaves_no_network(tmp_path, off, named):
 
 
 def test_plan_refuses_to_switch_off_experts_of_a_network_without_any():
-    class Plain(torch.nn.Module):
+    class Plain(InkNetwork):
         architecture, tasks = "plain", ("ink",)
 
     with pytest.raises(SettingsError, match="no experts"):

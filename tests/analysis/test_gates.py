@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from napari_ink.analysis.figures import gate_chart
 from napari_ink.analysis.gates import EXPERT_LABELS, gate_shares
+from napari_ink.analysis.gates_figures import gate_chart
 from napari_ink.errors import SettingsError
+from napari_ink.models.contract import InkNetwork
 from napari_ink.models.registry import build
 
 #: SOURCES.md B: mean gates in percent of the published ink network, experts 5, 3, 1, avg3, avg5.
@@ -86,12 +87,9 @@ def test_decoder_blocks_follow_in_the_order_of_a_pass():
 
 
 def test_network_without_gates_says_so():
-    class Plain(torch.nn.Module):
+    class Plain(InkNetwork):
         architecture = "plain"
         tasks = ("ink",)
-
-        def task_index(self, task):
-            return 0
 
     with pytest.raises(SettingsError, match="no gates"):
         gate_shares(Plain())

@@ -9,12 +9,12 @@ import yaml
 
 from napari_ink.analysis import metrics
 from napari_ink.analysis.figures import (
-    gate_chart,
     map_beside_label,
     reliability_chart,
     threshold_chart,
 )
 from napari_ink.analysis.gates import gate_shares
+from napari_ink.analysis.gates_figures import gate_chart
 from training.report import curves, intensity
 from training.report.folder import Absent, RunFolder, SourceIntensities
 from training.report.page import drawing, escape, paragraph, photograph, picture, table

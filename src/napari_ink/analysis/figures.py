@@ -18,13 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from napari_ink.analysis.gates import GateShares
     from napari_ink.analysis.metrics import Histogram
 
 BLUE, ORANGE, GREY, BLACK = "#1f4e8c", "#d9730d", "#8a8a8a", "#222222"
-
-#: Convolutions from dark to light blue, average poolings orange; experts added later in greys.
-EXPERT_COLOURS = ("#17365f", "#3f7fb5", "#a9cfe8", "#f3b33d", "#c05f12", "#666666", "#bbbbbb")
 
 #: Scores drawn against the threshold: label, colour and line style; width marks the one chosen by.
 _CURVES = {
@@ -48,7 +44,7 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **o
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise SettingsError(
-            "figures need matplotlib", "install it: pip install 'napari-ink[train]'"
+            "figures need matplotlib", "install it: pip install matplotlib"
         ) from error
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, **options)
@@ -61,46 +57,6 @@ def tidy(axes: Axes, title: str = "") -> None:
     axes.spines[["top", "right"]].set_visible(False)
     if title:
         axes.set_title(title, loc="left", fontsize="medium", fontweight="bold")
-
-
-def gate_chart(shares: GateShares) -> Figure:
-    """Mean gates as 100% stacked bars, one a block, and over all blocks."""
-    labels = (*shares.blocks, "all")
-    values = np.vstack([shares.mean, shares.overall])
-    # A gap sets the mean over all apart.
-    at = np.array([*range(len(shares.blocks)), len(shares.blocks) + 0.6])
-    figure, axes = new_figure(max(6.5, 1.6 + 0.56 * len(labels)), 4.2)
-    bottom = np.zeros(len(labels))
-    for expert, colour, height in zip(shares.experts, EXPERT_COLOURS, values.T, strict=False):
-        axes.bar(at, height, 0.82, bottom, color=colour, label=expert, edgecolor="white", lw=0.6)
-        dark = sum(int(colour[i : i + 2], 16) for i in (1, 3, 5)) < 3 * 140
-        for x, base, part in zip(at, bottom, height, strict=True):
-            if part >= 4.5:
-                place = (x, base + part / 2)
-                axes.annotate(
-                    f"{part:.0f}",
-                    place,
-                    ha="center",
-                    va="center",
-                    fontsize=8,
-                    color="white" if dark else "black",
-                )
-        bottom += height
-    axes.set_xticks(at, labels)
-    axes.set(ylim=(0, 100), xlim=(at[0] - 0.6, at[-1] + 0.6), ylabel="mean gate, %")
-    axes.set_xlabel("block: C encoder (last C: bottleneck), D decoder; level.convolution")
-    axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
-    axes.tick_params(length=0)
-    handles, names = axes.get_legend_handles_labels()
-    axes.legend(
-        handles[::-1],
-        names[::-1],
-        title="expert",
-        loc="center left",
-        bbox_to_anchor=(1, 0.5),
-        frameon=False,
-    )
-    return figure
 
 
 def threshold_chart(histogram: Histogram, threshold: float) -> Figure:

@@ -23,6 +23,7 @@ COMMANDS = (
     "evaluate",
     "export",
     "thresholds",
+    "gates",
     "import-checkpoint",
 )
 
