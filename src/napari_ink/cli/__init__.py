@@ -19,6 +19,7 @@ COMMANDS = (
     "info",
     "convert",
     "synth",
+    "sweep",
     "predict",
     "evaluate",
     "export",
