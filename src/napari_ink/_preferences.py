@@ -23,6 +23,12 @@ class Preferences:
         Path of the checkpoint used last.
     inverted_grey : bool
         Ink dark on light in place of inferno.
+    threshold_metric : str
+        ``f05``, ``iou`` or ``f1``.
+    threshold_percentile : bool
+        Cut at percentiles in place of probabilities.
+    threshold_scope : str
+        ``papyrus`` or ``whole``.
     """
 
     device: str = "auto"
@@ -31,6 +37,9 @@ class Preferences:
     store_folder: str = ""
     checkpoint: str = ""
     inverted_grey: bool = False
+    threshold_metric: str = "f05"
+    threshold_percentile: bool = False
+    threshold_scope: str = "papyrus"
 
 
 def _page():

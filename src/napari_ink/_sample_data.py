@@ -45,7 +45,7 @@ def open_dock() -> None:
     viewer = current_viewer()
     if viewer is None:
         return
-    viewer.window.add_plugin_dock_widget("napari-ink", "Predict ink")
+    viewer.window.add_plugin_dock_widget("napari-ink", "Predict ink", tabify=True)
     QTimer.singleShot(_SETTLED_MS, viewer.reset_view)  # docks have taken room from the canvas
     visible = [layer for layer in viewer.layers if layer.visible]
     if visible:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -11,9 +11,9 @@ from napari_ink.analysis.layer_histograms import LayerHistograms
 from napari_ink.analysis.parts import WHOLE, Part
 from napari_ink.errors import StoreError
 from napari_ink.inference.settings import Box
-from napari_ink.inference.store import PredictionStore
 
 if TYPE_CHECKING:
+    from napari_ink.inference.store import PredictionStore
     from napari_ink.volumes.fragment import Plane, Volume
 
 #: Probabilities held at a time, rounded up to whole chunks.
@@ -136,7 +136,7 @@ def counting(
         One a part.
     """
     found = [LayerHistograms(layers.shape[0]) for _ in parts]
-    boxes = list(_boxes(layers.shape, layers.chunks))
+    boxes = blocks(layers.shape, layers.chunks)
     for done, box in enumerate(boxes, start=1):
         keep = layers.papyrus(box)
         keep = np.ones(box.shape, bool) if keep is None else keep
@@ -165,13 +165,15 @@ def _window(label: Plane | Volume | np.ndarray, box: Box) -> np.ndarray:
     return label.read(*box.slices)
 
 
-def _boxes(shape: tuple[int, int, int], chunks: tuple[int, int]) -> Iterator[Box]:
-    """Whole chunks, in squares of some eight million values."""
+def blocks(shape: tuple[int, int, int], chunks: tuple[int, int]) -> list[Box]:
+    """The plane in whole chunks, in squares of some eight million values over all layers."""
     side = max(1, int((_VALUES / shape[0]) ** 0.5))
     height, width = (max(1, side // chunk) * chunk for chunk in chunks)
-    for y in range(0, shape[1], height):
-        for x in range(0, shape[2], width):
-            yield Box(y, min(y + height, shape[1]), x, min(x + width, shape[2]))
+    return [
+        Box(y, min(y + height, shape[1]), x, min(x + width, shape[2]))
+        for y in range(0, shape[1], height)
+        for x in range(0, shape[2], width)
+    ]
 
 
 def _size(store: PredictionStore) -> str:

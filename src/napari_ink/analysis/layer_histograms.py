@@ -91,7 +91,8 @@ class LayerHistograms:
             if above.any() or below.any():
                 raise ValueError("a probability lies outside [0, 1]")
             self.counts[layer] += found[:, :_BINS]
-        self.__dict__.pop("at_or_above", None)
+        for sums in ("at_or_above", "_up_to"):
+            self.__dict__.pop(sums, None)
         return self
 
     def __len__(self) -> int:
@@ -160,15 +161,32 @@ class LayerHistograms:
             ``(layers,)`` probabilities that occur (numpy's ``inverted_cdf``); :data:`NONE` for a
             layer without pixels.
         """
-        percentile = np.broadcast_to(np.asarray(percentile, float), len(self))
-        cuts = np.full(len(self), NONE)
-        for layer, share in enumerate(percentile):
-            up_to = np.cumsum(self.counts[layer].sum(axis=0))
-            if up_to[-1] and np.isfinite(share):
-                # Rounded: 29 % of 100 pixels are 29, whatever 100 · .29 is in binary.
-                rank = max(1, int(np.ceil(round(up_to[-1] * (share / 100), 6))))
-                cuts[layer] = BIN_VALUES[np.searchsorted(up_to, rank)]
-        return cuts
+        shares = np.broadcast_to(np.asarray(percentile, float), len(self))
+        return np.array([self.cuts_of(layer, share) for layer, share in enumerate(shares)])
+
+    def cuts_of(self, layer: int, percentile: float | np.ndarray) -> np.ndarray:
+        """The same of one layer, for any number of percentiles."""
+        up_to, percentile = self._up_to[layer], np.asarray(percentile, float)
+        if not up_to[-1]:
+            return np.full(percentile.shape, NONE)
+        # Rounded: 29 % of 100 pixels are 29, whatever 100 · .29 is in binary.
+        share = np.where(np.isfinite(percentile), percentile, 0) / 100
+        ranks = np.maximum(1, np.ceil(np.round(up_to[-1] * share, 6)))
+        cuts = BIN_VALUES[np.searchsorted(up_to, ranks)]
+        return np.where(np.isfinite(percentile), cuts, NONE)
+
+    def percentiles_of(self, cuts: float | np.ndarray) -> np.ndarray:
+        """The share of each layer's own pixels below its cut, in percent; 100 without pixels."""
+        columns = np.searchsorted(BIN_VALUES, np.broadcast_to(cuts, len(self)), side="left")
+        layers = np.arange(len(self))
+        below = np.where(columns > 0, self._up_to[layers, columns - 1], 0)
+        total = self._up_to[:, -1]
+        return 100 * np.divide(below, total, out=np.ones(len(self)), where=total > 0)
+
+    @cached_property
+    def _up_to(self) -> np.ndarray:
+        """Pixels up to each bin, labelled or not, ``(layers, 15361)``."""
+        return np.cumsum(self.counts.sum(axis=1), axis=1)
 
 
 def _kinds(

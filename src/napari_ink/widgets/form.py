@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 _LABEL_WIDTH = 74  # px; the longest label of the docks
 MARGIN = 8
@@ -41,6 +41,14 @@ def in_a_row(*widgets: QWidget, stretch: int | None = None) -> QWidget:
     if stretch is None:
         layout.addStretch(1)
     return box
+
+
+def narrow(combo: QComboBox) -> QComboBox:
+    """A list that never makes the dock wider than its text allows."""
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(8)
+    combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    return combo
 
 
 class Note(QLabel):

@@ -15,9 +15,8 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible, QLabeledRangeSlider
 
-from napari_ink.widgets.form import Note, add_row, in_a_row, new_form
+from napari_ink.widgets.form import Note, add_row, in_a_row, narrow, new_form
 from napari_ink.widgets.predict_model import PredictModel, Region, fit_window
-from napari_ink.widgets.source_view import _narrow
 from napari_ink.widgets.tooltips import PREDICT as TIPS
 
 DEVICES = {
@@ -28,6 +27,9 @@ DEVICES = {
 }
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 RUNTIMES = ("torch", "openvino", "openvino-int8")
+
+
+_SHOWN = ("fragment", "info", "layers", "task", "reverse_depth", "region")
 
 
 class SettingsView(QWidget):
@@ -52,7 +54,7 @@ class SettingsView(QWidget):
         self._connect()
 
     def _build(self) -> None:
-        self.task = _narrow(QComboBox())
+        self.task = narrow(QComboBox())
         self.layers = QLabeledRangeSlider(Qt.Orientation.Horizontal)
         self.layers.setEdgeLabelMode(QLabeledRangeSlider.EdgeLabelMode.NoLabel)
         self.layers.setHandleLabelPosition(QLabeledRangeSlider.LabelPosition.LabelsAbove)
@@ -63,9 +65,9 @@ class SettingsView(QWidget):
             Region.VISIBLE: QRadioButton("visible"),
             Region.SHAPE: QRadioButton("shape"),
         }
-        self.shapes, self.draw = _narrow(QComboBox()), QPushButton("Draw")
+        self.shapes, self.draw = narrow(QComboBox()), QPushButton("Draw")
         self.shapes.setPlaceholderText("none yet")
-        self.device = _narrow(QComboBox())
+        self.device = narrow(QComboBox())
         for value, text in DEVICES.items():
             self.device.addItem(text, value)
         self.tile, self.overlap = QSpinBox(), QDoubleSpinBox()
@@ -76,7 +78,7 @@ class SettingsView(QWidget):
         self.overlap.setSingleStep(0.05)
         for box in (self.tile, self.overlap):
             box.setSpecialValueText("auto")
-        self.precision, self.runtime = _narrow(QComboBox()), _narrow(QComboBox())
+        self.precision, self.runtime = narrow(QComboBox()), narrow(QComboBox())
         self.precision.addItems(PRECISIONS)
         self.runtime.addItems(RUNTIMES)
         self.folder, self.change_folder = Note(small=True), QToolButton()
@@ -153,8 +155,13 @@ class SettingsView(QWidget):
         self.overlap.valueChanged.connect(self._on_overlap)
         self.precision.currentTextChanged.connect(self._on_precision)
         self.runtime.currentTextChanged.connect(self._on_runtime)
-        for name in ("fragment", "info", "layers", "task", "reverse_depth", "region"):
+        for name in _SHOWN:
             getattr(events, name).connect(self._fill)
+
+    def leave(self) -> None:
+        """Hear no more of the model, which may outlive this view."""
+        for name in _SHOWN:
+            getattr(self._model.events, name).disconnect(self._fill)
 
     def _fill(self) -> None:
         """Show what the model says, without answering back."""

@@ -11,25 +11,16 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QLabel,
     QPushButton,
-    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_ink.widgets.checkpoints import checkpoint_name
-from napari_ink.widgets.form import Note, add_row, in_a_row, new_form
+from napari_ink.widgets.form import Note, add_row, in_a_row, narrow, new_form
 from napari_ink.widgets.tooltips import PREDICT as TIPS
 
 _LARGEST_VOXEL = 1e6  # µm: muon tomography has voxels of centimetres
-
-
-def _narrow(combo: QComboBox) -> QComboBox:
-    """A list that never makes the dock wider than its text allows."""
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(8)
-    combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    return combo
 
 
 class EmptyView(QWidget):
@@ -72,7 +63,7 @@ class SourceView(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = _narrow(QComboBox())
+        self.layers = narrow(QComboBox())
         self.layers.setToolTip(TIPS["fragment"])
         self.fragment_line = Note(small=True)
         self.fragment_line.setToolTip(TIPS["fragment"])
@@ -83,7 +74,7 @@ class SourceView(QWidget):
         self.voxel_size.setSpecialValueText("unknown")
         self.voxel_size.setKeyboardTracking(False)  # the 1 of 16 is not a size
         self.voxel_size.setToolTip(TIPS["voxel_size"])
-        self.checkpoints = _narrow(QComboBox())
+        self.checkpoints = narrow(QComboBox())
         self.checkpoints.setToolTip(TIPS["checkpoint"])
         self.browse = QToolButton()
         self.browse.setText("…")

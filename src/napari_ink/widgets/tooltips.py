@@ -66,6 +66,81 @@ PREDICT = {
     "provenance": "How the chosen ink layer came about: files, settings, versions.",
 }
 
+THRESHOLDS = {
+    "prediction": "The ink to cut: a prediction, or all ink maps of one fragment together.",
+    "label": (
+        "What is known to be ink, to score against: a Labels or an image layer of the same size. "
+        "Without one, nothing says how good a cut is."
+    ),
+    "metric": (
+        "The score to maximise and to draw. F0.5 counts a false letter more than a missed one; "
+        "IoU is the share that prediction and label have in common."
+    ),
+    "papyrus": "Score everything inside the papyrus mask that the prediction was made with.",
+    "whole": "Score everything that was predicted, papyrus or not.",
+    "shape": "Score only inside the selected rectangles of a shapes layer.",
+    "shapes": "The shapes layer whose rectangles are scored.",
+    "draw": "Add a shapes layer over the ink and draw a rectangle.",
+    "cut": "Set the probability from which on a pixel is ink.",
+    "percentile": (
+        "Set how much of a layer stays without ink, in percent of its papyrus. Suits layers whose "
+        "probabilities are not comparable."
+    ),
+    "master": "The cut of all layers together. [Left], [Right], [Page up], [Page down]",
+    "layer": "The cut of this layer alone.",
+    "show": "Show the ink cut: what is ink bright, all else dark. Off: the probabilities.",
+    "scores": "Scores at the cuts as they are now, over all layers together.",
+    "curve": "The score that every position of the slider would have; the line is where it is.",
+    "optimise": (
+        "Find the best cut of every layer on one part of the fragment; the score on the other "
+        "part is the one to believe. [Ctrl+Return]"
+    ),
+    "make": "Make a Labels layer of what is ink now, to correct by hand or to save.",
+    "undo": "Take the last step back: a cut, an optimisation, a Labels layer. [Ctrl+Backspace]",
+    "export": "Save what is ink now as PNG, TIFF or Kaggle run lengths.",
+    "keep": (
+        "Write the cuts into the prediction, with how they were chosen. They come back when it is "
+        "opened, and `napari-ink export` takes them."
+    ),
+}
+
+EXPERTS = {
+    "checkpoints": PREDICT["checkpoint"],
+    "browse": PREDICT["browse"],
+    "tasks": PREDICT["task"],
+    "others": "Another task or another network, to see what it weighs differently.",
+    "browse_other": "Choose a checkpoint file to compare with (.safetensors).",
+    "chart": (
+        "Each bar is one block of the network, from the first layers (C1.1) down to the deepest "
+        "(the last C) and up again (D). The colours are its experts, and how much each weighs. "
+        "Click a block for its channels. [Arrows], [Return], [Esc]"
+    ),
+    "note": "What to do next, or what went wrong.",
+    "pair": "Which of the two bars of a block is which network or task.",
+    "words": (
+        "The expert under the cursor: its mean weight in the block, and the standard deviation "
+        "over the block's channels; in a comparison, second less first."
+    ),
+    "back": "Back to all blocks. [Esc]",
+    "save": "Save what is shown as a picture (PNG), a drawing (SVG) or a table (CSV).",
+    "box": "Leave this expert out; the others take over its weight.",
+    "visible": "Predict only what the canvas shows now.",
+    "shape": "Predict only the selected rectangles of a shapes layer.",
+    "shapes": "The shapes layer whose rectangles are predicted.",
+    "draw": PREDICT["draw"],
+    "redo": (
+        "Predict the region twice, with all experts and without those ticked, and show both beside "
+        "the stack. Where the fragment has an ink label, both are scored."
+    ),
+    "cancel": "Stop at the next block.",
+    "bar": "How much of both maps is done.",
+    "status": "What to do before the region can be predicted.",
+    "result": (
+        "What the map is without the experts: F0.5 against the fragment's ink label at the "
+        "checkpoint's threshold, and how much the probabilities change."
+    ),
+}
+
 PROVENANCE = {
     "text": "Everything recorded with this prediction.",
     "copy": "Copy the record to the clipboard.",
