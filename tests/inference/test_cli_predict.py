@@ -189,3 +189,18 @@ def test_ctrl_c_exits_130_says_how_to_go_on_and_the_same_command_does(files, tmp
         np.asarray(PredictionStore.open(out).ink),
         np.asarray(PredictionStore.open(tmp_path / "b.ink.zarr").ink),
     )
+
+
+def test_samples_are_counted_said_and_gone_on_with(files, tmp_path, capsys):
+    out = tmp_path / "a.ink.zarr"
+    drawn = ("--dropout", ".2", "--gate-noise", ".5", "--json")
+    assert main(command(files, out, "--samples", "3", *drawn)) == 0
+    said = capsys.readouterr()
+    assert "3 samples (dropout 0.2, gate noise 0.5, seed 0)" in said.err
+    samples = json.loads(said.out)["samples"]
+    assert (samples["least"], samples["most"], samples["mean"]) == (3, 3, 3)
+    assert samples["standard_error"] > 0
+    assert main(command(files, out, "--samples", "4", *drawn)) == 0
+    assert json.loads(capsys.readouterr().out)["samples"]["most"] == 4
+    assert main(command(files, out, "--samples", "1", "--tolerance", ".1")) == 2
+    assert "for a single sample" in capsys.readouterr().err

@@ -131,7 +131,7 @@ def test_blended_map_is_that_of_monais_inferer(shape, tile, overlap):
 
 
 def test_results_dropped_for_want_of_room_are_computed_again_to_the_same_bits(monkeypatch):
-    from napari_ink.inference import predict as module
+    from napari_ink.inference import engine as module
     from napari_ink.inference.work import schedule
 
     fragment, network = noise_fragment(), SmallNetwork()

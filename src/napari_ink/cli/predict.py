@@ -77,6 +77,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "again for more; the gates of the others are renormalised",
     )
     parser.add_argument(
+        "--samples",
+        metavar="N",
+        type=int,
+        default=1,
+        help="average over N sub-networks (Monte Carlo, 60 for instance), with standard deviation "
+        "and mutual information beside the ink; with a larger N it goes on (default 1: the "
+        "network itself)",
+    )
+    parser.add_argument(
+        "--tolerance",
+        metavar="T",
+        type=float,
+        help="leave a block once the standard error of its mean is below T (default: N everywhere)",
+    )
+    parser.add_argument(
+        "--dropout",
+        metavar="P",
+        type=float,
+        help="share of the channels that a sample drops (default: as the checkpoint was trained)",
+    )
+    parser.add_argument(
+        "--gate-noise",
+        metavar="S",
+        type=float,
+        help="standard deviation of a sample's noise on the gates' logits (default: as trained)",
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=int, default=0, help="of the samples (default 0)"
+    )
+    parser.add_argument(
         "--focus", metavar="y,x", help="begin around this pixel; the result is the same"
     )
     parser.add_argument(
@@ -100,6 +130,7 @@ def run(args: argparse.Namespace) -> int:
 
     from napari_ink.inference.plan import plan_prediction
     from napari_ink.inference.predict import as_recorded, run_plan
+    from napari_ink.inference.settings import Box
     from napari_ink.inference.store import PredictionStore, check_name
     from napari_ink.models.checkpoint import load_checkpoint
     from napari_ink.volumes.layouts import open_fragment
@@ -120,7 +151,8 @@ def run(args: argparse.Namespace) -> int:
     # Before anything is said: a refusal is one line.
     PredictionStore.create_or_resume(args.out, plan).close()
     console.print(describe(plan, fragment.name), markup=False, soft_wrap=True)
-    start, pixels, done = time.perf_counter(), 0, 0
+    start, done = time.perf_counter(), 0
+    areas: dict[Box, int] = {}
     try:
         with (
             _progress(console, plan) as advance,
@@ -128,17 +160,19 @@ def run(args: argparse.Namespace) -> int:
         ):
             for update in updates:
                 done = update.index
-                plane = np.atleast_3d(update.probability.T)  # (x, y), or (x, y, z)
-                pixels += int(np.isfinite(plane).any(axis=2).sum())
+                if update.box not in areas:
+                    plane = np.atleast_3d(update.probability.T)  # (x, y), or (x, y, z)
+                    areas[update.box] = int(np.isfinite(plane).any(axis=2).sum())
                 advance(update)
     except KeyboardInterrupt:
         console.print(
-            f"stopped after {done} of {plan.total} blocks: the same command goes on from there",
+            f"stopped after {done} of {plan.steps} blocks{_times(plan)}: "
+            "the same command goes on from there",
             markup=False,
             soft_wrap=True,
         )
         return 130
-    seconds = time.perf_counter() - start
+    seconds, pixels = time.perf_counter() - start, sum(areas.values())
     chosen = plan.settings
     summary = {
         "out": args.out,
@@ -157,19 +191,39 @@ def run(args: argparse.Namespace) -> int:
         "threshold": plan.threshold,
         "notes": told,
     }
+    sampled = ""
+    if plan.monte_carlo is not None:
+        found = PredictionStore.open(args.out).sampled()
+        summary |= {"samples": found}
+        sampled = (
+            f", {found['mean']:.1f} samples a block on average ({found['least']} to "
+            f"{found['most']}), standard error {found['standard_error']:.4f}"
+        )
     if args.json:
         print(json.dumps(summary))
     else:
-        print(f"{args.out}: {plan.total} blocks, {pixels / 1e6:.2f} Mpx in {seconds:.1f} s")
+        amount = f"{plan.total} blocks, {pixels / 1e6:.2f} Mpx"
+        print(f"{args.out}: {amount} in {seconds:.1f} s{sampled}")
     return 0
+
+
+def _times(plan) -> str:
+    """What is counted beside blocks."""
+    return "" if plan.monte_carlo is None else " × samples"
 
 
 def describe(plan, name: str) -> str:
     """One line: what runs where."""
-    chosen = plan.settings
+    chosen, sampled = plan.settings, ""
+    if plan.monte_carlo is not None:
+        drawn = plan.monte_carlo
+        sampled = (
+            f"{drawn.samples} samples (dropout {drawn.dropout:g}, gate noise "
+            f"{drawn.gate_noise:g}, seed {drawn.seed}), "
+        )
     return (
         f"{name}: layers {chosen.layers[0]}:{chosen.layers[1]} {plan.provenance['direction']}, "
-        f"task {chosen.task}, {plan.total} blocks, "
+        f"task {chosen.task}, {plan.total} blocks, {sampled}"
         f"tile {chosen.tile} px, batch {chosen.batch}, {chosen.runtime} on {chosen.device} at "
         f"{chosen.precision}"
     )
@@ -202,7 +256,7 @@ def _progress(console, plan):
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=console) as progress:
-            task = progress.add_task(plan.settings.device, total=plan.total, rate="")
+            task = progress.add_task(plan.settings.device, total=plan.steps, rate="")
 
             def advance(update) -> None:
                 progress.update(task, completed=update.index)
@@ -247,4 +301,9 @@ def settings_from(args: argparse.Namespace):
         precision=args.precision,
         runtime=args.runtime,
         experts_off=tuple(args.without_expert),
+        samples=args.samples,
+        tolerance=args.tolerance,
+        dropout=args.dropout,
+        gate_noise=args.gate_noise,
+        seed=args.seed,
     )

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_ink.errors import DeviceMemoryError, PredictionError
 from napari_ink.inference.device import free_memory, is_out_of_memory, release
+from napari_ink.inference.monte_carlo import sub_network
 from napari_ink.inference.plan import PredictionPlan
+from napari_ink.inference.prefetch import Prefetch
 from napari_ink.inference.runtimes import OpenVINORuntime, Probability, Runtime, TorchRuntime
 from napari_ink.inference.settings import Box
 from napari_ink.inference.tiles import Tile, make_grid, round_down
-from napari_ink.inference.work import Batch, Block, Group, TileReader, assemble
+from napari_ink.inference.work import Batch, Block, Group, TileReader, assemble, schedule
 from napari_ink.models.experts import gates_without
 
 if TYPE_CHECKING:
-    from napari_ink.inference.store import PredictionStore
     from napari_ink.models.contract import InkNetwork
 
 _CALIBRATION_TILES = 8
@@ -31,10 +32,11 @@ class Engine:
     Parameters
     ----------
     plan : PredictionPlan
-    model : InkNetwork
+    network : Probability
+        Folded.
     reader : TileReader
-    store : PredictionStore, optional
-        Tells of a batch that an earlier session had to halve.
+    before : mapping
+        Records of an earlier engine, which tell of a batch that had to be halved; or none.
     notice : callable
         Told what the user should know.
 
@@ -48,15 +50,14 @@ class Engine:
     def __init__(
         self,
         plan: PredictionPlan,
-        model: InkNetwork,
+        network: Probability,
         reader: TileReader,
-        store: PredictionStore | None,
+        before: Mapping[str, Any],
         notice: Callable[[str], None],
     ) -> None:
         self._plan = plan
         self._reader = reader
         self._notice = notice
-        before = {} if store is None else store.attributes
         self.records: dict = {
             "batch": before.get("batch", plan.settings.batch),
             "smaller_tiles": before.get("smaller_tiles", []),
@@ -64,8 +65,6 @@ class Engine:
         self._maps: dict[Tile, np.ndarray] = {}
         self._tiles_of: dict[Group, list[Tile | None]] = {}
         self._failed: set[Group] = set()
-        gates = gates_without(plan.settings.experts_off)
-        network = Probability(model.fold(plan.task_index, gates), model.output_stride)
         self.runtime = make_runtime(plan, network, reader)
         if self.runtime.report:
             self.records["runtime"] = self.runtime.report
@@ -185,10 +184,9 @@ class Engine:
             except _TileTooLarge:
                 side = smaller
                 continue
-            self.records["smaller_tiles"] = [
-                *self.records["smaller_tiles"],
-                {"block": list(block.index), "tile": smaller},
-            ]
+            made = {"block": list(block.index), "tile": smaller}
+            known = [entry for entry in self.records["smaller_tiles"] if entry != made]
+            self.records["smaller_tiles"] = [*known, made]
             return result
 
     def _one_by_one(self, grid, block: Block, layers: int | None) -> np.ndarray:
@@ -203,6 +201,35 @@ class Engine:
         volume = self.runtime.buffer((1, 1, self._plan.depth, *box.shape))
         self._reader.volume(box, volume[0, 0])
         return volume
+
+
+def network_of(plan: PredictionPlan, model: InkNetwork, sample: int | None = None) -> Probability:
+    """The plan's network, folded; with Monte Carlo that of a sample, by its index."""
+    gates = gates_without(plan.settings.experts_off)
+    if sample is None:
+        folded = model.fold(plan.task_index, gates)
+    else:
+        folded = sub_network(plan.monte_carlo, model, plan.task_index, sample, gates)
+    return Probability(folded, model.output_stride)
+
+
+def computed(
+    plan: PredictionPlan, reader: TileReader, engine: Engine, blocks: Iterable[tuple[int, int]]
+) -> Iterator[tuple[Block, np.ndarray]]:
+    """Blocks as the network at hand finds them, in their order, read ahead in a thread.
+
+    Yields
+    ------
+    block : Block
+    probability : numpy.ndarray
+        As :meth:`Engine.finish` gives it.
+    """
+    with Prefetch(schedule(plan, reader, blocks, engine.runtime.buffer)) as work:
+        for item in work:
+            if isinstance(item, Batch):
+                engine.run(item)
+            else:
+                yield item, engine.finish(item)
 
 
 def make_runtime(plan: PredictionPlan, network: Probability, reader: TileReader) -> Runtime:

@@ -12,6 +12,7 @@ from napari_ink.errors import SettingsError
 from napari_ink.inference.device import RUNTIMES, resolve_device, resolve_precision
 from napari_ink.inference.direction import is_flipped
 from napari_ink.inference.doubts import doubts
+from napari_ink.inference.monte_carlo import MonteCarlo, monte_carlo_of
 from napari_ink.inference.papyrus import papyrus_blocks
 from napari_ink.inference.provenance import provenance_of
 from napari_ink.inference.resolve import (
@@ -20,7 +21,7 @@ from napari_ink.inference.resolve import (
     region_within,
     tile_and_batch,
 )
-from napari_ink.inference.settings import Box, PredictionSettings
+from napari_ink.inference.settings import MONTE_CARLO, Box, PredictionSettings
 from napari_ink.inference.tiles import TileGrid, make_grid, round_up
 from napari_ink.models.experts import checked_experts
 from napari_ink.volumes.intensity import Normaliser, Recipe
@@ -28,6 +29,9 @@ from napari_ink.volumes.intensity import Normaliser, Recipe
 if TYPE_CHECKING:
     from napari_ink.models.contract import InkNetwork
     from napari_ink.volumes.fragment import Fragment, Plane
+
+#: Settings that a store may go on with when they change: they order the work, or ask for more.
+_NO_IDENTITY = ("focus", *MONTE_CARLO)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +47,8 @@ class PredictionPlan:
     flip : bool
         Whether the window is flipped along z after reading.
     task_index : int
+    monte_carlo : MonteCarlo or None
+        How samples are drawn; ``None``: the network itself, once.
     threshold : float
         Of the checkpoint, for the task.
     grid : TileGrid
@@ -73,6 +79,7 @@ class PredictionPlan:
     z: slice
     flip: bool
     task_index: int
+    monte_carlo: MonteCarlo | None
     threshold: float
     grid: TileGrid
     blocks: tuple[tuple[int, int], ...]
@@ -92,15 +99,24 @@ class PredictionPlan:
         return len(self.blocks)
 
     @property
+    def steps(self) -> int:
+        """Number of blocks times samples, which is what a prediction counts."""
+        return self.total * (1 if self.monte_carlo is None else self.monte_carlo.samples)
+
+    @property
     def depth(self) -> int:
         """Layers of the network's input."""
         return self.z.stop - self.z.start
 
     @property
     def result_bytes(self) -> int:
-        """Upper bound of the full-resolution result on disk, float16 without compression."""
+        """Upper bound of the full-resolution result on disk, without compression.
+
+        A float16 a pixel; with samples three of them, and four moments in float32.
+        """
         layers = self.output_shape[0] if len(self.output_shape) == 3 else 1
-        return 2 * self.total * layers * self.grid.block[0] * self.grid.block[1]
+        bytes_a_pixel = 2 if self.monte_carlo is None else 3 * 2 + 4 * 4
+        return bytes_a_pixel * self.total * layers * self.grid.block[0] * self.grid.block[1]
 
 
 def plan_prediction(
@@ -145,6 +161,12 @@ def plan_prediction(
     warnings = doubts(fragment, info)
     task = model.tasks[0] if settings.task is None else settings.task
     task_index = model.task_index(task)
+    monte_carlo = monte_carlo_of(settings, model)
+    if monte_carlo is not None and monte_carlo.is_certain:
+        warnings.append(
+            "the checkpoint was trained without dropout and gate noise, so that all samples are "
+            "the same: give a dropout rate or gate noise to see how sure it is"
+        )
     experts_off = checked_experts(model, task_index, settings.experts_off)
     layers, z, warning = depth_window(fragment, model, settings.layers)
     warnings += warning
@@ -191,6 +213,8 @@ def plan_prediction(
         device=device,
         precision=precision,
         experts_off=experts_off,
+        dropout=None if monte_carlo is None else monte_carlo.dropout,
+        gate_noise=None if monte_carlo is None else monte_carlo.gate_noise,
     )
     provenance = provenance_of(fragment, model, resolved, normaliser, tuple(warnings))
     chosen = provenance["settings"]
@@ -198,7 +222,8 @@ def plan_prediction(
         "fragment": provenance["fragment"]["fingerprint"],
         "checkpoint": provenance["checkpoint"]["fingerprint"],
         "mask": mask_hash,
-        **{key: value for key, value in chosen.items() if key != "focus"},
+        **{key: value for key, value in chosen.items() if key not in _NO_IDENTITY},
+        "monte_carlo": None if monte_carlo is None else monte_carlo.identity,
         "experts_off": chosen["experts_off"] or None,  # stores from before say nothing of it
         "halo": model.halo,
     }
@@ -209,6 +234,7 @@ def plan_prediction(
         z=z,
         flip=is_flipped(settings.reverse_depth, info.reverse_depth),
         task_index=task_index,
+        monte_carlo=monte_carlo,
         threshold=info.threshold(resolved.task),
         grid=grid,
         blocks=_nearest_first(blocks, grid, settings.focus),

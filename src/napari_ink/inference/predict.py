@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,19 +13,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_ink.errors import DeviceMemoryError, InkError, PredictionError
+from napari_ink.inference.clock import Clock
 from napari_ink.inference.device import is_out_of_memory
-from napari_ink.inference.engine import Engine
-from napari_ink.inference.papyrus import StoredMask
+from napari_ink.inference.engine import Engine, computed, network_of
 from napari_ink.inference.plan import PredictionPlan, plan_prediction
-from napari_ink.inference.prefetch import Prefetch
+from napari_ink.inference.sampling import run_samples
 from napari_ink.inference.settings import Box, PredictionSettings, TileDone
 from napari_ink.inference.store import PredictionStore
 from napari_ink.inference.store_files import there
-from napari_ink.inference.work import Batch, TileReader, schedule
+from napari_ink.inference.work import reader_of
 
 if TYPE_CHECKING:
     from napari_ink.models.contract import InkNetwork
     from napari_ink.volumes.fragment import Fragment
+
+#: Settings that a store answers where a call leaves them open.
+_RECORDED = ("layers", "task", "tile", "batch", "device", "precision")
+_RECORDED_SAMPLES = ("dropout", "gate_noise")
 
 _log = logging.getLogger(__name__)
 Notice = Callable[[str], None]
@@ -97,7 +100,10 @@ def run_plan(
             target = None
             if store is not None:
                 target = stack.enter_context(PredictionStore.create_or_resume(store, plan))
-            yield from _run(plan, fragment, model, target, notice, stack)
+            way = _run if plan.monte_carlo is None else run_samples
+            yield from way(plan, fragment, model, target, notice)
+            if target is not None and not target.is_complete:
+                target.finish()
     except (RuntimeError, MemoryError) as error:
         raise _as_ink_error(error) from error
 
@@ -111,10 +117,11 @@ def as_recorded(store: str | os.PathLike, settings: PredictionSettings) -> Predi
     if not there(Path(store)):
         return settings
     recorded = PredictionStore.open(store).attributes["settings"]
+    wanted = _RECORDED + (_RECORDED_SAMPLES if settings.samples > 1 else ())
     left_open = {
         name: recorded[name]
-        for name in ("layers", "task", "tile", "batch", "device", "precision")
-        if getattr(settings, name) in (None, "auto")
+        for name in wanted
+        if getattr(settings, name) in (None, "auto") and name in recorded
     }
     if "layers" in left_open:
         left_open["layers"] = tuple(left_open["layers"])
@@ -127,7 +134,6 @@ def _run(
     model: InkNetwork,
     store: PredictionStore | None,
     notice: Notice,
-    stack: ExitStack,
 ) -> Iterator[TileDone]:
     done = 0
     if store is not None:
@@ -139,26 +145,17 @@ def _run(
                     done += 1
                     yield TileDone(done, plan.total, box, probability)
     left = [index for index in plan.blocks if store is None or not store.holds(index)]
-    clock = _Clock(store)
-    if left:
-        # a PNG mask is decoded from its first row for every window: the store's copy is not
-        copied = store is not None and plan.mask is not None
-        reader = TileReader(fragment, plan, StoredMask(store, plan) if copied else None)
-        engine = stack.enter_context(Engine(plan, model, reader, store, notice))
-        items = schedule(plan, reader, left, engine.runtime.buffer)
-        with Prefetch(items) as work:
-            for item in work:
-                if isinstance(item, Batch):
-                    engine.run(item)
-                    continue
-                probability = engine.finish(item)
-                if store is not None:
-                    records = engine.records | {"timing": clock.read(engine.runtime.seconds)}
-                    store.write(item.index, item.box, probability, **records)
-                done += 1
-                yield TileDone(done, plan.total, item.box, probability)
-    if store is not None and not store.is_complete:
-        store.finish()
+    if not left:
+        return
+    clock, before = Clock(store), {} if store is None else store.attributes
+    reader = reader_of(fragment, plan, store)
+    with Engine(plan, network_of(plan, model), reader, before, notice) as engine:
+        for block, probability in computed(plan, reader, engine, left):
+            if store is not None:
+                records = engine.records | {"timing": clock.read(engine.runtime.seconds)}
+                store.write(block.index, block.box, probability, **records)
+            done += 1
+            yield TileDone(done, plan.total, block.box, probability)
 
 
 def _reread(store: PredictionStore, index: tuple[int, int], box: Box) -> np.ndarray | None:
@@ -171,19 +168,6 @@ def _reread(store: PredictionStore, index: tuple[int, int], box: Box) -> np.ndar
         store.forget(index)
         return None
     return probability
-
-
-class _Clock:
-    """Seconds of all sessions that worked on a store."""
-
-    def __init__(self, store: PredictionStore | None) -> None:
-        self._start = time.perf_counter()
-        self._before = {} if store is None else store.attributes.get("timing", {})
-
-    def read(self, network_seconds: float) -> dict[str, float]:
-        """In all, and in the network."""
-        now = {"seconds": time.perf_counter() - self._start, "network_seconds": network_seconds}
-        return {key: round(value + self._before.get(key, 0.0), 3) for key, value in now.items()}
 
 
 def _as_ink_error(error: Exception) -> InkError:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from napari_ink.inference.direction import direction
-from napari_ink.inference.settings import PredictionSettings
+from napari_ink.inference.settings import MONTE_CARLO, PredictionSettings
 from napari_ink.volumes.intensity import Normaliser
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def provenance_of(
     info = model.info
     used = asdict(settings)
     del used["interactive"]  # it chose the tile, and that is here
+    if settings.samples == 1:
+        used = {key: value for key, value in used.items() if key not in MONTE_CARLO}
     for key, value in used.items():
         used[key] = list(value) if isinstance(value, tuple) else value
     return {

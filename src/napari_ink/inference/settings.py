@@ -27,6 +27,10 @@ class Box(NamedTuple):
         return self.y1 - self.y0, self.x1 - self.x0
 
 
+#: Settings of Monte Carlo, which mean nothing for a single pass.
+MONTE_CARLO = ("samples", "tolerance", "dropout", "gate_noise", "seed")
+
+
 @dataclass(frozen=True)
 class PredictionSettings:
     """Settings of one prediction; the defaults of every driver live here and nowhere else.
@@ -61,6 +65,16 @@ class PredictionSettings:
     experts_off : tuple of str
         Experts of a gated network to leave out (``avg5``, …); the gates of the others are
         renormalised.
+    samples : int
+        Sub-networks over which ink is averaged, for its uncertainty
+        (:mod:`napari_ink.inference.monte_carlo`); 1: the network itself, once.
+    tolerance : float, optional
+        A block takes no more samples once the standard error of its mean is below this; ``None``:
+        all samples everywhere.
+    dropout, gate_noise : float, optional
+        Of the samples; ``None``: what the checkpoint was trained with.
+    seed : int
+        Of the samples.
     interactive : bool
         Somebody is watching: a first block soon rather than the shortest whole. Guides the choice
         of a tile that was left open, on a CPU; a store goes on with the tile that it has.
@@ -78,6 +92,11 @@ class PredictionSettings:
     precision: str = "auto"
     runtime: str = "torch"
     experts_off: tuple[str, ...] = ()
+    samples: int = 1
+    tolerance: float | None = None
+    dropout: float | None = None
+    gate_noise: float | None = None
+    seed: int = 0
     interactive: bool = False
 
 
@@ -96,6 +115,9 @@ class TileDone:
         NaN where nothing was predicted.
     spread : numpy.ndarray or None
         Standard deviation over Monte Carlo samples, same shape; ``None`` for a single pass.
+    samples : int
+        Over how many samples ``probability`` is the mean so far. With Monte Carlo a block is
+        yielded once a sample, and ``index`` and ``total`` count blocks times samples.
     """
 
     index: int
@@ -103,3 +125,4 @@ class TileDone:
     box: Box
     probability: np.ndarray
     spread: np.ndarray | None = None
+    samples: int = 1

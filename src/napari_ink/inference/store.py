@@ -23,6 +23,7 @@ import zarr
 from filelock import FileLock, Timeout
 
 from napari_ink.errors import StoreError
+from napari_ink.inference.monte_carlo import standard_error
 from napari_ink.inference.pyramid import build_levels, multiscales
 from napari_ink.inference.settings import Box
 from napari_ink.inference.store_files import (
@@ -37,8 +38,10 @@ from napari_ink.inference.store_files import (
     there,
     unpacked,
 )
+from napari_ink.inference.store_samples import GROUP, IMAGES, StoredSamples
 
 if TYPE_CHECKING:
+    from napari_ink.inference.moments import Moments
     from napari_ink.inference.plan import PredictionPlan
 
 SUFFIX = ".ink.zarr"
@@ -63,6 +66,9 @@ class PredictionStore:
         self._group = group
         self._lock = lock
         self._finished = unpacked(self.attributes["finished"], self.attributes["blocks"]["shape"])
+        part = group.get(GROUP)
+        #: What the Monte Carlo samples of each block add up to; ``None``: a single pass.
+        self.samples = None if part is None else StoredSamples(part)
 
     @classmethod
     def open(cls, path: str | os.PathLike) -> PredictionStore:
@@ -102,6 +108,7 @@ class PredictionStore:
             store = cls(path, group, lock)
             store.check_same(plan.identity)
             store._take_voxel_size(plan)
+            store._ask_for(plan)
             left = 1 - store._finished.sum() / max(1, plan.total)
             check_space(path, int(plan.result_bytes * left))
             for leftover in path.rglob("*.partial"):
@@ -155,13 +162,20 @@ class PredictionStore:
     @property
     def levels(self) -> list[zarr.Array]:
         """:attr:`ink` and its coarser levels; one level until the prediction is finished."""
-        listed = self._group["ink"].attrs["ome"]["multiscales"][0]["datasets"]
-        return [self._group[f"ink/{entry['path']}"] for entry in listed]
+        return self.images["ink"]
 
     @property
     def images(self) -> dict[str, list[zarr.Array]]:
-        """Every multiscale image by name; so far ``ink``."""
-        return {"ink": self.levels}
+        """Every multiscale image by name: ``ink``; of samples also ``spread``, ``information``."""
+        found = {}
+        for name in self._image_names:
+            listed = self._group[name].attrs["ome"]["multiscales"][0]["datasets"]
+            found[name] = [self._group[f"{name}/{entry['path']}"] for entry in listed]
+        return found
+
+    @property
+    def _image_names(self) -> tuple[str, ...]:
+        return ("ink",) if self.samples is None else ("ink", *IMAGES)
 
     @property
     def mask(self) -> zarr.Array | None:
@@ -254,6 +268,64 @@ class PredictionStore:
             self.check_there()
             self.record(finished=packed(self._finished), **records)
 
+    def write_sample(
+        self, block: tuple[int, int], box: Box, moments: Moments, *, last: bool, **records
+    ) -> None:
+        """Commit one more sample of a block: the images, its moments, then that it is so far.
+
+        Parameters
+        ----------
+        block, box, **records
+            As in :meth:`write`.
+        moments : Moments
+            With the sample.
+        last : bool
+            Whether the block needs no more.
+
+        Raises
+        ------
+        StoreError
+            As :meth:`write` does.
+        """
+        with disk_errors(self.path), self._there():
+            where = (..., *box.slices)
+            self.ink[where] = moments.mean.astype(np.float16)
+            for name in IMAGES:
+                self._group[f"{name}/0"][where] = getattr(moments, name).astype(np.float16)
+            self.samples.write(block, box, moments)
+            if last:
+                self._finished[block] = True
+            self.check_there()
+            self.record(finished=packed(self._finished), **records)
+
+    def sampled(self) -> dict[str, float | int]:
+        """How many samples the blocks took, ``least``, ``most``, ``mean``, and how sure they are.
+
+        ``standard_error`` is that of the mean, the root mean square over the blocks.
+        """
+        counts = self.samples.counts[self.samples.counts > 0]
+        deviations = self.samples.deviations[self.samples.counts > 0]
+        errors = [standard_error(*pair) for pair in zip(counts, deviations, strict=True)]
+        return {
+            "least": int(min(counts, default=0)),
+            "most": int(max(counts, default=0)),
+            "mean": round(float(counts.mean()), 3) if counts.size else 0.0,
+            "standard_error": float(np.sqrt(np.mean(np.square(errors)))) if errors else 0.0,
+        }
+
+    def _ask_for(self, plan: PredictionPlan) -> None:
+        """More samples, or a finer tolerance, reopen blocks that were finished."""
+        if self.samples is None:
+            return
+        for block in plan.blocks:
+            counts, deviations = self.samples.counts[block], self.samples.deviations[block]
+            self._finished[block] = plan.monte_carlo.is_enough(counts, deviations)
+        if all(self._finished[block] for block in plan.blocks) and self.is_complete:
+            return
+        with disk_errors(self.path):
+            settings = plan.provenance["settings"]
+            self.record(state="running", finished=packed(self._finished), settings=settings)
+
     def record(self, **attributes) -> None:
         """Replace attributes, atomically."""
         self.attributes.update(attributes)
@@ -287,7 +359,9 @@ class PredictionStore:
     def finish(self, **records) -> None:
         """Build the coarser levels and call the store finished."""
         with disk_errors(self.path), self._there():
-            self._describe(build_levels(self._group["ink"], self._finished, COMPRESSOR))
+            for name in self._image_names:
+                levels = build_levels(self._group[name], self._finished, COMPRESSOR)
+            self._describe(levels)
             self.record(state="finished", **records)
 
     def _take_voxel_size(self, plan: PredictionPlan) -> None:
@@ -300,10 +374,11 @@ class PredictionStore:
             self._describe(len(self.levels))
 
     def _describe(self, levels: int) -> None:
-        """What other readers of OME-Zarr are told of the ink."""
+        """What other readers of OME-Zarr are told of the images."""
         first = self.attributes.get("first_z", 0)
-        ome = multiscales("ink", self.voxel_size, self.ink.ndim, levels, first)
-        self._group["ink"].update_attributes({"ome": ome})
+        for name in self._image_names:
+            ome = multiscales(name, self.voxel_size, self.ink.ndim, levels, first)
+            self._group[name].update_attributes({"ome": ome})
 
     def check_same(self, wanted: dict) -> None:
         """Refuse a prediction of another fragment, checkpoint or setting.

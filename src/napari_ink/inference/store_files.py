@@ -21,6 +21,7 @@ from zarr.codecs import ZstdCodec
 
 from napari_ink.errors import StoreError
 from napari_ink.inference.pyramid import multiscales
+from napari_ink.inference.store_samples import IMAGES, create_samples
 
 if TYPE_CHECKING:
     from napari_ink.inference.plan import PredictionPlan
@@ -48,16 +49,20 @@ def create(path: Path, plan: PredictionPlan) -> None:
         }
         group = zarr.create_group(made, attributes={KEY: attributes})
         axes = len(plan.output_shape)
-        ome = multiscales("ink", plan.voxel_size, axes, 1, attributes.get("first_z", 0))
-        group.create_group("ink", attributes={"ome": ome}).create_array(
-            "0",
-            shape=plan.output_shape,
-            chunks=(*plan.output_shape[:-2], *plan.grid.block),
-            dtype="float16",
-            fill_value=float("nan"),
-            compressors=COMPRESSOR,
-            dimension_names=("z", "y", "x")[-axes:],
-        )
+        sampled = plan.monte_carlo is not None
+        for name in ("ink", *(IMAGES if sampled else ())):
+            ome = multiscales(name, plan.voxel_size, axes, 1, attributes.get("first_z", 0))
+            group.create_group(name, attributes={"ome": ome}).create_array(
+                "0",
+                shape=plan.output_shape,
+                chunks=(*plan.output_shape[:-2], *plan.grid.block),
+                dtype="float16",
+                fill_value=float("nan"),
+                compressors=COMPRESSOR,
+                dimension_names=("z", "y", "x")[-axes:],
+            )
+        if sampled:
+            create_samples(group, plan, COMPRESSOR)
         if plan.mask is not None:
             _copy_mask(plan.mask, group)
         os.chmod(made, 0o777 & ~_umask())  # mkdtemp makes it private

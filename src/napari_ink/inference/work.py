@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from napari_ink.inference.tiles import (
     trimmed,
 )
 from napari_ink.volumes.fragment import Fragment
+
+if TYPE_CHECKING:
+    from napari_ink.inference.store import PredictionStore
 
 Group = tuple[int, int]
 
@@ -148,6 +152,17 @@ class TileReader:
         if self._mask is None:
             return None
         return np.asarray(self._mask.read(*box.slices)) != 0
+
+
+def reader_of(
+    fragment: Fragment, plan: PredictionPlan, store: PredictionStore | None
+) -> TileReader:
+    """A reader that takes the papyrus from the store, if there is one.
+
+    A PNG mask is decoded from its first row for every window; the store's copy is not.
+    """
+    copied = store is not None and plan.mask is not None
+    return TileReader(fragment, plan, StoredMask(store, plan) if copied else None)
 
 
 def schedule(

@@ -18,7 +18,7 @@ from psygnal import Signal
 from superqt.utils import GeneratorWorker
 
 from napari_ink.errors import CheckpointError, InkError, PredictionError
-from napari_ink.inference.settings import PredictionSettings, TileDone
+from napari_ink.inference.settings import MONTE_CARLO, PredictionSettings, TileDone
 from napari_ink.widgets.folders import file_name
 from napari_ink.widgets.warm_up import keep_triton_out
 
@@ -94,6 +94,8 @@ def store_path(request: PredictionRequest, checkpoint: str) -> Path:
     """
     fragment, asked = request.fragment, asdict(request.settings)
     del asked["focus"]
+    for name in MONTE_CARLO if asked["samples"] == 1 else ("samples", "tolerance"):
+        del asked[name]  # more samples go on where fewer stopped
     if not asked["experts_off"]:  # the question as it was before there was a choice
         del asked["experts_off"]
     mask = getattr(fragment.mask, "path", None)
