@@ -55,3 +55,12 @@ def test_recipe_chooses_every_window_it_was_asked_for_and_times_each_part():
     assert found["shortfalls"] == []
     assert found["train"] == 36000
     assert found["rows"] > found["train"]
+
+
+@pytest.mark.slow
+def test_thresholds_moves_the_real_sliders_and_prints_every_figure():
+    found = run("thresholds.py", "--side", "4000", "--layers", "3")
+    for key in ("lookup_ms", "tick_ms", "percentile_tick_ms", "curve_ms", "optimum_ms", "count_ns"):
+        assert found[key] > 0
+    assert found["vs_pixels"] > 10
+    assert set(found["missed"]) <= {"tick_p95_ms", "percentile_tick_p95_ms", "optimum_ms"}
