@@ -115,6 +115,7 @@ def in_the_dock(side: int, layers: int, counted) -> dict:
     """Steps of the real dock's sliders, without a screen."""
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
     from napari.components import ViewerModel
+    from qtpy.QtCore import QThreadPool
     from qtpy.QtWidgets import QApplication
 
     from napari_ink._layers import ink_levels, ink_look, ink_metadata
@@ -144,6 +145,7 @@ def in_the_dock(side: int, layers: int, counted) -> dict:
     dock.resize(320, 760)
     dock.show()
     dock.desk.counter.cancel()
+    QThreadPool.globalInstance().waitForDone()
     dock.model.take_counts(counted)
     application.processEvents()
     random = np.random.default_rng(1)
