@@ -38,7 +38,7 @@ def checkpoint_of(model, folder, name="c.safetensors"):
     return load_checkpoint(folder / name)
 
 
-def small_fragment(side=64, label=None):
-    """Noise without a mask."""
+def small_fragment(side=64, **planes):
+    """Noise, with a label and a mask if they are given."""
     volume = np.random.default_rng(0).integers(0, 255, (8, side, side), dtype=np.uint8)
-    return Fragment.from_array(volume, voxel_size=8.0, name="noise", label=label)
+    return Fragment.from_array(volume, voxel_size=8.0, name="noise", **planes)

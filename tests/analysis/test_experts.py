@@ -6,10 +6,11 @@ import torch
 from expert_networks import checkpoint_of, small_fragment, small_network
 from torch.nn import functional as F
 
+from napari_ink.analysis.experts import effect_of_experts, effect_steps
 from napari_ink.errors import SettingsError, StoreError
 from napari_ink.inference.plan import plan_prediction
 from napari_ink.inference.predict import predict
-from napari_ink.inference.settings import PredictionSettings
+from napari_ink.inference.settings import Box, PredictionSettings
 from napari_ink.inference.store import PredictionStore
 from napari_ink.models.contract import InkNetwork
 from napari_ink.models.experts import checked_experts, expert_names, gates_without
@@ -114,3 +115,84 @@ def test_store_with_all_experts_is_not_gone_on_with_without_one_nor_the_other_wa
         settings = PredictionSettings(tile=64, device="cpu", experts_off=then)
         with pytest.raises(StoreError, match="experts_off"):
             list(predict(fragment, model, settings, store=path))
+
+
+REGION = Box(8, 56, 16, 60)
+
+
+def with_label(mask=None):
+    label = np.zeros((64, 64), np.uint8)
+    label[20:40, 10:50] = 1
+    return small_fragment(label=label, mask=mask)
+
+
+def effect(model, fragment, **options):
+    settings = PredictionSettings(region=REGION, experts_off=("conv5",), tile=64, device="cpu")
+    return effect_of_experts(fragment, model, settings, **options)
+
+
+def test_effect_holds_both_maps_of_the_region_as_they_are_predicted_singly(tmp_path):
+    model, fragment = checkpoint_of(small_network(), tmp_path), with_label()
+    found = effect(model, fragment)
+    for values, off in ((found.whole, ()), (found.without, ("conv5",))):
+        settings = PredictionSettings(tile=64, device="cpu", experts_off=off)
+        (tile,) = predict(fragment, model, settings)
+        assert values == pytest.approx(tile.probability[REGION.slices], abs=1e-6)
+    assert found.mean_change == pytest.approx(np.abs(found.without - found.whole).mean())
+    assert found.mean_change > 0.01
+
+
+def test_scores_are_those_of_scikit_learn_in_the_region(tmp_path):
+    from sklearn.metrics import fbeta_score
+
+    fragment = with_label()
+    found = effect(checkpoint_of(small_network(), tmp_path), fragment)
+    truth = fragment.label.read(*REGION.slices).ravel() > 0
+    expected = [
+        fbeta_score(truth, values.ravel().astype(np.float16) >= 0.5, beta=0.5)
+        for values in (found.whole, found.without)
+    ]
+    assert [scores["f05"] for scores in found.scores] == pytest.approx(expected)
+    assert found.change("f05") == pytest.approx(expected[1] - expected[0])
+
+
+def test_without_a_label_there_is_no_score_but_the_change_of_the_map(tmp_path):
+    found = effect(checkpoint_of(small_network(), tmp_path), small_fragment())
+    assert found.scores is None
+    assert np.isnan(found.change("f05"))
+    assert found.mean_change > 0
+
+
+def test_outside_the_papyrus_nothing_is_found_nor_scored(tmp_path):
+    mask = np.ones((64, 64), bool)
+    mask[:30] = False
+    found = effect(checkpoint_of(small_network(), tmp_path), with_label(mask))
+    assert np.isnan(found.whole[:22]).all()
+    assert np.isfinite(found.without[22:]).all()
+    assert found.scores[0]["pixels"] == 26 * 44
+
+
+def test_stores_keep_both_maps_so_that_they_are_not_computed_again(tmp_path, monkeypatch):
+    model, fragment = checkpoint_of(small_network(), tmp_path), with_label()
+    stores = (tmp_path / "whole.ink.zarr", tmp_path / "without.ink.zarr")
+    first = effect(model, fragment, stores=stores)
+    assert [PredictionStore.open(path).finished for path in stores] == [1, 1]
+    monkeypatch.setattr("napari_ink.inference.predict.Engine", None)
+    again = effect(model, fragment, stores=stores)
+    assert again.without == pytest.approx(first.without, abs=1e-3)
+
+
+def test_steps_tell_the_share_that_is_done_and_stop_when_closed(tmp_path):
+    model, fragment = checkpoint_of(small_network(), tmp_path), with_label()
+    settings = PredictionSettings(experts_off=("avg5",), tile=64, device="cpu")
+    stores = (tmp_path / "a.ink.zarr", tmp_path / "b.ink.zarr")
+    steps = effect_steps(fragment, model, settings, stores=stores)
+    assert next(steps) == 0.5  # one block, of the first of two maps
+    steps.close()
+    assert not stores[1].exists()
+
+
+def test_effect_of_nothing_is_refused(tmp_path):
+    model = checkpoint_of(small_network(), tmp_path)
+    with pytest.raises(SettingsError, match="no expert is switched off"):
+        effect_of_experts(with_label(), model, PredictionSettings())

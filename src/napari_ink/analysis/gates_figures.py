@@ -81,6 +81,18 @@ def compared_chart(comparison: GateComparison, first: str, second: str) -> Figur
     return figure
 
 
+def channels_chart(shares: GateShares, block: str) -> Figure:
+    """Gates of each output channel of a block."""
+    figure, axes = new_figure(6.5, 4.6)
+    draw_channels(axes, shares, block)
+    channels = shares.values[shares.index(block)].shape[1]
+    axes.set(xlim=(0, 100), ylim=(channels - 0.5, -0.5), xlabel="gate, %", ylabel="output channel")
+    axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
+    _titled(axes, f"Block {block}, task {shares.task}")
+    _legend(axes, reverse=False)
+    return figure
+
+
 def kernel_chart(kernel: MergedKernel) -> Figure:
     """The energy of the merged kernel and of each expert's part, in the planes through its middle.
 
@@ -138,7 +150,14 @@ def _summary(shares: GateShares) -> tuple[str, ...]:
     return PARTS if "decoder" in shares.parts else PARTS[-1:]
 
 
-def draw_stacked(axes: Axes, shares: GateShares, across: bool = False, size: float = 8) -> None:
+def draw_stacked(
+    axes: Axes,
+    shares: GateShares,
+    across: bool = False,
+    size: float = 8,
+    width: float = 0.82,
+    shift: float = 0.0,
+) -> None:
     """100% stacked bars, a block each, and over all of them.
 
     Parameters
@@ -149,16 +168,18 @@ def draw_stacked(axes: Axes, shares: GateShares, across: bool = False, size: flo
         Bars from left to right instead of upright: for charts higher than wide.
     size : float
         Points of the numbers.
+    width, shift : float
+        Of a bar, and how far it lies from its place.
     """
-    values, at = bar_values(shares), bar_places(shares)
+    values, at = bar_values(shares), bar_places(shares) + shift
     start = np.zeros(len(values))
     for expert, label in enumerate(shares.experts):
         extent = values[:, expert]
         look = {"color": COLOURS[expert], "hatch": HATCHES[expert], "ec": "white", "lw": 0.6}
         if across:
-            axes.barh(at, extent, 0.82, start, label=label, **look)
+            axes.barh(at, extent, width, start, label=label, **look)
         else:
-            axes.bar(at, extent, 0.82, start, label=label, **look)
+            axes.bar(at, extent, width, start, label=label, **look)
         for bar, base, part in zip(at, start, extent, strict=True):
             if part >= _SMALLEST:
                 place = (base + part / 2, bar) if across else (bar, base + part / 2)

@@ -124,6 +124,16 @@ def gate_csv(shares: GateShares, comparison: GateComparison | None = None) -> st
     return text.getvalue()
 
 
+def channels_csv(shares: GateShares, block: str) -> str:
+    """A row a channel of a block, a column an expert."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["block", "channel", *_names(shares)])
+    for channel, gates in enumerate(shares.values[shares.index(block)].T):
+        writer.writerow([block, channel, *(f"{gate:.4f}" for gate in gates)])
+    return text.getvalue()
+
+
 def _rows(shares: GateShares) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Every block, then every part: name, means and spreads."""
     yield from zip(shares.blocks, shares.mean, shares.spread, strict=True)
