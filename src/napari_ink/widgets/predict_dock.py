@@ -27,18 +27,13 @@ from napari_ink.errors import InkError
 from napari_ink.widgets.checkpoints import known_checkpoints
 from napari_ink.widgets.folders import prediction_folder, short_path
 from napari_ink.widgets.form import MARGIN
-from napari_ink.widgets.predict_model import (
-    PredictModel,
-    checkpoint_line,
-    fragment_line,
-    scale_line,
-)
+from napari_ink.widgets.predict_model import checkpoint_line, fragment_line, scale_line
 from napari_ink.widgets.provenance import ProvenanceDialog
 from napari_ink.widgets.region import RegionPicker
 from napari_ink.widgets.run_view import RunView
 from napari_ink.widgets.runner import Runner
 from napari_ink.widgets.settings_view import SettingsView
-from napari_ink.widgets.side_by_side import SideBySide
+from napari_ink.widgets.shared_model import shared_model
 from napari_ink.widgets.source_view import EmptyView, SourceView
 from napari_ink.widgets.training_check import TrainingCheck
 from napari_ink.widgets.voxel_size import records_voxel_size, tell_voxel_size
@@ -62,9 +57,9 @@ class PredictDock(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self._trouble = ""  # with the chosen layer
-        preferences = read_preferences()
-        self.model = PredictModel(device=preferences.device, tile=preferences.tile)
-        self.side_by_side = SideBySide(napari_viewer)
+        self.shared = shared_model(napari_viewer)
+        self.shared.join(self)
+        self.model, self.side_by_side = self.shared.model, self.shared.side_by_side
         self.region = RegionPicker(napari_viewer)
         self.runner = Runner(napari_viewer, self.model, self.side_by_side)
         self.training_check = TrainingCheck(self.model)
@@ -72,8 +67,11 @@ class PredictDock(QWidget):
         self.settings, self.run = SettingsView(self.model), RunView()
         self._build()
         self._connect()
-        self.source.set_checkpoints(*_checkpoints(preferences))
+        stack = self.shared.stack
+        self.source.set_checkpoints(*_checkpoints(self.model.checkpoint))
         self._on_layers()
+        if stack is not None:  # another dock is about it already
+            self.source.choose_layer(stack)
         for layer in filter(is_ink, napari_viewer.layers):
             self._take_up(layer)
         QTimer.singleShot(_WARM_UP_MS, self._warm_up)
@@ -118,6 +116,8 @@ class PredictDock(QWidget):
         self.model.events.trained_on.connect(self._show_doubts)
         for name in ("device", "tile"):
             getattr(self.model.events, name).connect(self._on_preference)
+        self.model.events.info.connect(self._on_shared_checkpoint)
+        self.shared.stack_chosen.connect(self._on_shared_stack)
         self.side_by_side.changed.connect(self._show_ink)
         events = self._viewer.layers.events
         for signal in (events.inserted, events.removed, events.reordered, events.renamed):
@@ -141,10 +141,22 @@ class PredictDock(QWidget):
         for signal in (events.inserted, events.removed, events.reordered, events.renamed):
             signal.disconnect(self._on_layers)
         events.removing.disconnect(self._on_removing)
-        self.side_by_side.changed.disconnect()
-        self.side_by_side.hide()
+        self.side_by_side.changed.disconnect(self._show_ink)
+        model = self.model.events
+        for signal, slot in (
+            (model.running, self._on_running),
+            (model.trained_on, self._show_doubts),
+            (model.device, self._on_preference),
+            (model.tile, self._on_preference),
+            (model.info, self._on_shared_checkpoint),
+            (self.shared.stack_chosen, self._on_shared_stack),
+        ):
+            signal.disconnect(slot)
+        self.settings.leave()
         self.training_check.close()
         self.runner.close()
+        self.model.running = False
+        self.shared.leave(self)
         self.deleteLater()
 
     # --- layers ---------------------------------------------------------------------------
@@ -209,7 +221,7 @@ class PredictDock(QWidget):
         except InkError as error:
             self._trouble = str(error)
         self.model.choose_fragment(fragment)
-        self.side_by_side.stack = layer
+        self.shared.stack = layer
         self.source.fragment_line.setText(fragment_line(fragment))
         size = None if fragment is None else fragment.voxel_size
         self.source.show_voxel_size(
@@ -218,6 +230,10 @@ class PredictDock(QWidget):
         )
         self._show_folder()
         self._show_ready()
+
+    def _on_shared_stack(self, stack) -> None:
+        """Another dock turned to another fragment."""
+        self.source.choose_layer(stack)
 
     def _on_voxel_size_told(self, size: float) -> None:
         stack = self.source.layers.currentData()
@@ -270,6 +286,12 @@ class PredictDock(QWidget):
         self._show_ready()
         if problem:
             self.run.status.setText(problem)
+
+    def _on_shared_checkpoint(self, _info) -> None:
+        """Another dock turned to another checkpoint."""
+        path = self.model.checkpoint
+        if path is not None and path != self.source.checkpoints.currentData():
+            self.source.choose_checkpoint(path)
 
     def _on_folder_wanted(self) -> None:
         begin = ""
@@ -341,6 +363,8 @@ class PredictDock(QWidget):
             self.run.show_notes(self.model.doubts)
 
 
-def _checkpoints(preferences) -> tuple[list[Path], Path | None]:
-    known = known_checkpoints(preferences)
-    return known, known[0] if known else None
+def _checkpoints(chosen: Path | None) -> tuple[list[Path], Path | None]:
+    known = known_checkpoints(read_preferences())
+    if chosen is not None and chosen not in known:
+        known.append(chosen)
+    return known, chosen or (known[0] if known else None)

@@ -116,6 +116,10 @@ EXPERTS = {
         "Click a block for its channels. [Arrows], [Return], [Esc]"
     ),
     "note": "What to do next, or what went wrong.",
+    "about": (
+        "Experts are convolutions over 5, 3 or 1 voxels a side, and averages over 3 or 5. A weight "
+        "is no score: what an expert does to the ink shows when it is switched off."
+    ),
     "pair": "Which of the two bars of a block is which network or task.",
     "words": (
         "The expert under the cursor: its mean weight in the block, and the standard deviation "
@@ -137,7 +141,8 @@ EXPERTS = {
     "status": "What to do before the region can be predicted.",
     "result": (
         "What the map is without the experts: F0.5 against the fragment's ink label at the "
-        "checkpoint's threshold, and how much the probabilities change."
+        "checkpoint's threshold, and how much the probabilities change. The network never learned "
+        "to do without them: a loss shows what it relies on, not what another network would need."
     ),
 }
 
