@@ -20,8 +20,15 @@ AIR, PAPYRUS = 87.5, 164.0  # grey levels of 255, the two peaks of DATA.md's his
 _NOISE = 7.6  # grey levels, SD in flat air
 _PSF = 10.0  # µm, the detector's blur, which also colours its noise
 _FRINGES = ((0.85, 30.0), (0.8, 80.0))  # strength and µm of the phase-contrast fringes at edges
-_KNEE = (190.0, 0.25)  # grey level from which contrast is lower, and by how much
+KNEE = (190.0, 0.25)  # grey level from which contrast is lower, and by how much
 _KNOT = 24.0  # µm of depth over which fibre texture changes
+
+
+def add_fringes(grey: np.ndarray, voxel_size: float) -> None:
+    """Add to one layer, in place, the fringes that phase contrast leaves at its edges."""
+    bare = grey.copy()
+    for amount, reach in _FRINGES:
+        grey += np.float32(amount) * (bare - gaussian_filter(bare, reach / voxel_size, truncate=3))
 
 
 class _Layers:
@@ -119,13 +126,9 @@ def render(
         if ink is not None:
             grey += ink.texture(z) * matter
         grey += specks[layer]
-        bare = grey.copy()
-        for amount, reach in _FRINGES:
-            grey += np.float32(amount) * (
-                bare - gaussian_filter(bare, reach / voxel_size, truncate=3)
-            )
+        add_fringes(grey, voxel_size)
         # The scanner's grey scale flattens where little else is as dense.
-        grey -= np.float32(_KNEE[1]) * np.maximum(grey - np.float32(_KNEE[0] - AIR), 0)
+        grey -= np.float32(KNEE[1]) * np.maximum(grey - np.float32(KNEE[0] - AIR), 0)
         grey += np.float32(AIR)
         grey += noise(z)
         np.clip(np.rint(grey, out=grey), 0, 255, out=grey)
