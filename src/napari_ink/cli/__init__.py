@@ -20,6 +20,7 @@ COMMANDS = (
     "convert",
     "synth",
     "sweep",
+    "probe",
     "predict",
     "evaluate",
     "export",

@@ -31,12 +31,19 @@ def opened(args: argparse.Namespace) -> tuple[Fragment, InkNetwork]:
 
 
 def settings_from(args: argparse.Namespace) -> PredictionSettings:
-    """Region, task and device of the command line."""
-    from napari_ink.cli.numbers import whole_box
+    """Region, task, device and, where the command has them, layers and direction."""
+    from napari_ink.cli.numbers import whole_box, whole_range
     from napari_ink.inference.settings import Box, PredictionSettings
 
     region = None if args.region is None else Box(*whole_box(args.region, "--region"))
-    return PredictionSettings(region=region, task=args.task, device=args.device)
+    layers = getattr(args, "layers", None)
+    return PredictionSettings(
+        layers=None if layers is None else whole_range(layers, "--layers"),
+        reverse_depth=getattr(args, "reverse", False),
+        region=region,
+        task=args.task,
+        device=args.device,
+    )
 
 
 def refuse_picture(path: str, option: str) -> None:
