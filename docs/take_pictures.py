@@ -1,4 +1,4 @@
-"""Take the pictures of docs/images: the Predict dock over the sample, in a real window.
+"""Take the pictures of docs/images: the docks over the sample, in a real window.
 
 Run by ``make pictures`` (under a virtual screen). Every picture carries the words that the dock
 shows in it as its description, so that a test can tell when a picture is out of date.
@@ -18,6 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
+    from qtpy.QtWidgets import QWidget
 
     from napari_ink.widgets.predict_dock import PredictDock
 
@@ -60,10 +61,44 @@ def take_all(viewer: Viewer, folder: Path) -> PredictDock:
     wait_until(lambda: not dock.model.running)
     wait(0.5)
     take(viewer, dock, folder / "predict-done.png")
+    take_thresholds(viewer, folder)
     return dock
 
 
-def take(viewer: Viewer, dock: PredictDock, path: Path) -> None:
+def take_thresholds(viewer: Viewer, folder: Path) -> None:
+    """The ink of the viewer, cut where its label says it is best."""
+    _, dock = viewer.window.add_plugin_dock_widget("napari-ink", "Ink thresholds")
+    wait_until(lambda: dock.model.can_score)
+    dock.actions.optimise.click()
+    wait(1.0)
+    take(viewer, dock, folder / "thresholds.png")
+
+
+def take_experts(viewer: Viewer, folder: Path) -> None:
+    """A region of the sample, in an empty viewer, with all experts and without one."""
+    viewer.window.resize(*SIZE)
+    viewer.open_sample("napari-ink", "fragment")
+    _, dock = viewer.window.add_plugin_dock_widget("napari-ink", "Ink experts")
+    wait_until(lambda: dock.model.shares is not None)
+    dock.switches.boxes["5³"].click()
+    dock.switches.redo.click()
+    wait_until(lambda: not dock.redo.running)
+    dock.model.point(dock.model.rows[3].place, 50)  # C2.2, 1³
+    wait(1.0)
+    take(viewer, dock, folder / "experts.png")
+
+
+def draw_gates(folder: Path) -> None:
+    """The sample checkpoint's gates, and the kernel of a block, as the command line draws them."""
+    from napari_ink.cli import main
+    from napari_ink.volumes.sample import sample_path
+
+    gates = ["gates", str(sample_path("repmode-sample.safetensors"))]
+    main([*gates, "--png", str(folder / "gates.png")])
+    main([*gates, "--kernel", "C2.2", "--png", str(folder / "kernel.png")])
+
+
+def take(viewer: Viewer, dock: QWidget, path: Path) -> None:
     """Save the whole window, with the dock's words as the description."""
     about = PngInfo()
     about.add_itxt("Description", words(dock))
@@ -71,7 +106,7 @@ def take(viewer: Viewer, dock: PredictDock, path: Path) -> None:
     picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True, pnginfo=about)
 
 
-def words(dock: PredictDock) -> str:
+def words(dock: QWidget) -> str:
     """What can be read in the dock, a line a control, without what varies from run to run."""
     from qtpy.QtWidgets import QAbstractButton, QComboBox, QLabel, QLineEdit, QWidget
 
@@ -122,6 +157,10 @@ def main() -> None:
         IMAGES.mkdir(exist_ok=True)
         take_all(viewer, IMAGES)
         viewer.close()
+        viewer = napari.Viewer(show=True)
+        take_experts(viewer, IMAGES)
+        viewer.close()
+        draw_gates(IMAGES)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from napari_ink._layers import is_ink
 from napari_ink.inference.settings import Box, PredictionSettings
 
 ROOT = Path(__file__).parents[2]
-STATES = ("empty", "ready", "running", "done")
+RUNNING = "predict-running"
+PICTURES = ("predict-empty", "predict-ready", RUNNING, "predict-done", "thresholds")
 
 
 def take_pictures():
@@ -45,13 +46,13 @@ def test_sample_is_predicted_as_headless_and_the_pictures_are_true(pictures):
         known = np.isfinite(tile.probability)
         assert known.any()
         np.testing.assert_allclose(shown[known], tile.probability[known], atol=1e-5)
-    for state in STATES:
-        committed = Image.open(ROOT / f"docs/images/predict-{state}.png")
-        taken = Image.open(folder / f"predict-{state}.png")
-        assert committed.info["Description"] == taken.info["Description"], state
+    for name in PICTURES:
+        committed = Image.open(ROOT / f"docs/images/{name}.png")
+        taken = Image.open(folder / f"{name}.png")
+        assert committed.info["Description"] == taken.info["Description"], name
         assert committed.size == taken.size
-        if state != "running":  # how far it is when the picture is taken varies
-            assert np.abs(coarse(committed) - coarse(taken)).mean() < 6, state
+        if name != RUNNING:  # how far it is when the picture is taken varies
+            assert np.abs(coarse(committed) - coarse(taken)).mean() < 6, name
 
 
 def coarse(picture: Image.Image) -> np.ndarray:
@@ -60,6 +61,6 @@ def coarse(picture: Image.Image) -> np.ndarray:
     return np.asarray(small, float)
 
 
-@pytest.mark.parametrize("state", STATES)
-def test_pictures_are_small_enough_for_a_readme(state):
-    assert (ROOT / f"docs/images/predict-{state}.png").stat().st_size < 300_000
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_are_small_enough_for_a_readme(name):
+    assert (ROOT / f"docs/images/{name}.png").stat().st_size < 300_000

@@ -28,6 +28,7 @@ from napari_ink.analysis.thresholds import best_thresholds
 from napari_ink.inference.settings import PredictionSettings
 from napari_ink.inference.store import PredictionStore
 from napari_ink.widgets import thresholds_counting
+from napari_ink.widgets.thresholds_commit import FILTERS
 from napari_ink.widgets.thresholds_model import Scope
 
 DEPTH, HEIGHT, WIDTH = 8, 320, 480
@@ -125,6 +126,16 @@ def test_empty_dock_says_what_to_do_next(dock):
     assert dock.empty.isVisible()
     assert "Predict ink" in dock.empty.text()
     assert not dock.source.isVisible()
+
+
+def test_dock_is_the_front_tab_beside_the_others_of_the_plugin(viewer, qtbot):
+    _, first = viewer.window.add_plugin_dock_widget("napari-ink", "Predict ink")
+    _, second = viewer.window.add_plugin_dock_widget("napari-ink", "Ink thresholds")
+    qtbot.waitUntil(lambda: not second.visibleRegion().isEmpty(), timeout=5000)
+    qtbot.wait(100)
+    assert first.visibleRegion().isEmpty()
+    assert not second.visibleRegion().isEmpty()
+    assert second.width() >= 320
 
 
 def test_scores_are_those_of_the_prediction_under_the_papyrus_mask(dock, cut):
@@ -316,7 +327,9 @@ def test_export_writes_what_is_shown(dock, viewer, cut, qtbot, tmp_path, monkeyp
     dock.sliders.layers[5].setValue(0.45)
     viewer.dims.set_point(0, 5 * ink.scale[0])
     target = tmp_path / f"out.{suffix}"
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(target), ""))
+    (kind,) = (kind for kind in FILTERS.split(";;") if suffix in kind)
+    typed = str(target.with_suffix("")), kind
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: typed)
     dock.actions.export.click()
     qtbot.waitUntil(lambda: "Written" in dock.actions.status.text(), timeout=20_000)
     store = PredictionStore.open(carried(ink)["store"])
@@ -406,6 +419,16 @@ def test_every_control_has_a_tooltip_and_fits_the_dock(dock, cut):
     assert not without, without
     labels = [label for label in dock.findChildren(QLabel) if label.isVisible()]
     assert all(label.mapTo(dock, label.rect().topRight()).x() <= dock.width() for label in labels)
+
+
+def test_mnemonics_are_unique_and_leave_napari_its_menus(dock, cut):
+    cut()
+    kinds = (QAbstractButton, QLabel)
+    texts = [child.text() for kind in kinds for child in dock.findChildren(kind)]
+    keys = [text[text.index("&") + 1].lower() for text in texts if "&" in text]
+    assert len(keys) > 6
+    assert len(set(keys)) == len(keys), sorted(keys)
+    assert not set(keys) & set("fvlpwh"), sorted(keys)
 
 
 def lineage(widget, top):

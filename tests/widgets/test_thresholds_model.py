@@ -7,7 +7,7 @@ import pytest
 
 from napari_ink.analysis.layer_histograms import NONE, LayerHistograms
 from napari_ink.analysis.parts import halves
-from napari_ink.analysis.thresholds import best_thresholds
+from napari_ink.analysis.thresholds import best_threshold, best_thresholds
 from napari_ink.errors import FragmentError
 from napari_ink.widgets.thresholds_follow import cut_limits
 from napari_ink.widgets.thresholds_model import (
@@ -96,6 +96,9 @@ def test_optimise_fits_the_one_part_and_says_the_score_on_the_other(model):
     first, second = (number(scores["iou"]) for scores in both_scores)
     assert line.index(first) < line.index("left half") < line.index("right half")
     assert line.index(second) > line.index("left half")
+    cut = best_threshold(both.fit, "iou")
+    told = fitted_line(model.fitted, both, model.one)
+    assert f"{number(cut)}, has {number(both.report.scores(cut)['iou'])}" in told
     assert model.kept() is model.fitted
     model.move(0, 0.4)
     assert model.fitted is None

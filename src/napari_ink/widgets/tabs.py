@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 _OURS = "(napari-ink)"  # what napari puts behind the names of our docks
@@ -28,4 +28,4 @@ def join_tabs(widget: QWidget) -> None:
             if dock not in window.tabifiedDockWidgets(other):
                 window.tabifyDockWidget(other, dock)
             break
-    dock.raise_()
+    QTimer.singleShot(0, dock.raise_)  # the tab is only made when the layout is next at work

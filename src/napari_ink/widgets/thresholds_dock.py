@@ -196,7 +196,7 @@ class ThresholdsDock(QWidget):
         actions.show_fit(
             "" if not model.can_score else
             f"Optimise chooses on: {counted.said[0]} · reports on: {counted.said[1]}",
-            "" if model.fitted is None else fitted_line(model.fitted, counted),
+            "" if model.fitted is None else fitted_line(model.fitted, counted, model.one),
         )  # fmt: skip
         self._draw_soon()
 
@@ -207,9 +207,10 @@ class ThresholdsDock(QWidget):
 
     def _on_export(self) -> None:
         suggested = str(self.desk.suggested)
-        path, _ = QFileDialog.getSaveFileName(self, "Save the ink as cut", suggested, FILTERS)
+        path, kind = QFileDialog.getSaveFileName(self, "Save the ink as cut", suggested, FILTERS)
         if path:
-            self.desk.export(Path(path))
+            ending = kind[kind.rfind(".") :].rstrip(")")  # of the kind chosen, if none was typed
+            self.desk.export(Path(path) if Path(path).suffix else Path(path + ending))
 
     def _on_keep(self) -> None:
         label = self.source.labels.currentData()

@@ -103,8 +103,9 @@ class ThresholdsModel:
     scope : Scope
     counted : Counted or None
         ``None`` while the prediction is being counted.
-    fitted : Fitted or None
-        What *Optimise* found, while the cuts are still those.
+    fitted, one : Fitted or None
+        What *Optimise* found, while the cuts are still those, and the best single cut for all
+        layers where there are several.
     """
 
     moved = Signal()
@@ -121,6 +122,7 @@ class ThresholdsModel:
         self.scope = Scope.PAPYRUS
         self.counted: Counted | None = None
         self.fitted: Fitted | None = None
+        self.one: Fitted | None = None
         self._back: list[tuple[float, ...] | object] = []
         self._moving: object = self
 
@@ -201,14 +203,16 @@ class ThresholdsModel:
         counted = self.counted
         if counted is None or not counted.labelled:
             return
-        fitted = fit_cuts(
-            counted.fit, counted.report, list(self.names), self.metric, len(self.cuts) > 1,
-            counted.parts,
+        several = len(self.cuts) > 1
+        one, fitted = (
+            fit_cuts(counted.fit, counted.report, list(self.names), self.metric, per_layer,
+                     counted.parts)
+            for per_layer in (False, several)
         )  # fmt: skip
         self._remember()
         self.settle()
         self._set(tuple(map(float, fitted.cuts)))
-        self.fitted, self.active = fitted, None
+        self.fitted, self.one, self.active = fitted, one if several else None, None
         self.moved.emit()
 
     def made(self, thing: object) -> None:
@@ -317,8 +321,8 @@ def cut_text(cut: float) -> str:
     return "none" if cut > 1 else f"{cut:.3f}".removeprefix("0")
 
 
-def fitted_line(fitted: Fitted, counted: Counted) -> str:
-    """Both scores of a fit, and where they come from."""
+def fitted_line(fitted: Fitted, counted: Counted, one: Fitted | None = None) -> str:
+    """Both scores of a fit, where they come from, and what a single cut would score there."""
     name, (here, there) = SCORES[fitted.metric], counted.said
     chosen = (
         f"{name} {number(fitted.fit_scores[fitted.metric])} where the cuts were chosen ({here})"
@@ -329,7 +333,11 @@ def fitted_line(fitted: Fitted, counted: Counted) -> str:
             "elsewhere: draw a region to choose on."
         )
     held = number(fitted.report_scores[fitted.metric])
-    return f"{chosen}, {held} where they were not ({there}): trust the second."
+    line = f"{chosen}, {held} where they were not ({there}): trust the second."
+    if one is None:
+        return line
+    alone = number(one.report_scores[fitted.metric])
+    return f"{line} One cut for all layers, {cut_text(one.cuts[0])}, has {alone} there."
 
 
 def without_layer(fitted: Fitted, layer: int) -> Fitted:

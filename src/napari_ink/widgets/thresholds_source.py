@@ -51,7 +51,7 @@ class ThresholdsSource(QWidget):
         self.scopes[scope].setChecked(True)
         self.cut, self.percentile = QRadioButton("probability"), QRadioButton("percentile")
         (self.percentile if by_percentile else self.cut).setChecked(True)
-        self.draw = QPushButton("Dra&w")
+        self.draw = QPushButton("Draw")
         self.no_label = Note(NO_LABEL, small=True)
         self._group = [QButtonGroup(self), QButtonGroup(self)]
         for group, buttons in zip(
