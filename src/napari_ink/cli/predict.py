@@ -107,6 +107,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", metavar="N", type=int, default=0, help="of the samples (default 0)"
     )
     parser.add_argument(
+        "--sampling",
+        default="auto",
+        choices=("auto", "random", "chosen"),
+        help="chosen: few sub-networks that stand for N random ones; random: N as they come; auto "
+        "(the default): chosen on large maps, where choosing is worth its time",
+    )
+    parser.add_argument(
         "--focus", metavar="y,x", help="begin around this pixel; the result is the same"
     )
     parser.add_argument(
@@ -306,4 +313,5 @@ def settings_from(args: argparse.Namespace):
         dropout=args.dropout,
         gate_noise=args.gate_noise,
         seed=args.seed,
+        sampling=args.sampling,
     )

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 MOST_SAMPLES = 10_000
 #: A tile is not left before so many samples, however much they agree: the spread of fewer is luck.
 LEAST_SAMPLES = 5
+#: Which samples are run: as is worth it, all as they come, or few that were chosen.
+SAMPLINGS = ("auto", "random", "chosen")
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,9 @@ class MonteCarlo:
         Standard deviation of the normal noise on the gates' logits.
     seed : int
         From which, with the sample's index, everything random follows.
+    chosen : bool
+        Whether few samples are chosen that stand for ``samples`` random ones
+        (:mod:`napari_ink.inference.choosing`).
     """
 
     samples: int
@@ -55,29 +60,38 @@ class MonteCarlo:
     dropout: float
     gate_noise: float
     seed: int
+    chosen: bool = False
 
     @property
     def identity(self) -> dict[str, float | int]:
-        """What fixes each sample; how many there are does not."""
-        return {"dropout": self.dropout, "gate_noise": self.gate_noise, "seed": self.seed}
+        """What fixes each sample and which ones are run; how many there are does not."""
+        names = ("dropout", "gate_noise", "seed", "chosen")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def is_certain(self) -> bool:
         """Whether all samples are the network itself."""
         return self.dropout == 0 and self.gate_noise == 0
 
-    def is_enough(self, count: int, deviation: float) -> bool:
-        """Whether a tile with so many samples, of this spread, needs no more."""
+    def is_enough(self, count: int, deviation: float, factor: float) -> bool:
+        """Whether a tile needs no more samples.
+
+        Parameters
+        ----------
+        count : int
+            Samples that it has.
+        deviation : float
+            Their standard deviation.
+        factor : float
+            Squared error of their mean, in squared deviations.
+        """
         if count >= (1 if self.is_certain else self.samples):
             return True
-        if self.tolerance is None or count < LEAST_SAMPLES:
+        if count < LEAST_SAMPLES:
             return False
-        return standard_error(count, deviation) <= self.tolerance
-
-
-def standard_error(count: int, deviation: float) -> float:
-    """Of the mean of ``count`` samples with a standard deviation."""
-    return deviation / count**0.5
+        if factor <= 1 / self.samples:
+            return True
+        return self.tolerance is not None and deviation * factor**0.5 <= self.tolerance
 
 
 def monte_carlo_of(settings: PredictionSettings, model: InkNetwork) -> MonteCarlo | None:
@@ -123,6 +137,10 @@ def monte_carlo_of(settings: PredictionSettings, model: InkNetwork) -> MonteCarl
         raise SettingsError(
             "Monte Carlo in int8, which would be calibrated anew for each sample",
             "choose the runtime torch or openvino",
+        )
+    if settings.sampling not in SAMPLINGS:
+        raise SettingsError(
+            f"sampling {settings.sampling!r}", f"choose one of {', '.join(SAMPLINGS)}"
         )
     own = model.arguments
     return MonteCarlo(

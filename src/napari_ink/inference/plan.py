@@ -9,6 +9,7 @@ import numpy as np
 from torch import nn
 
 from napari_ink.errors import SettingsError
+from napari_ink.inference.chosen_order import is_worth_choosing, probe_side
 from napari_ink.inference.device import RUNTIMES, resolve_device, resolve_precision
 from napari_ink.inference.direction import is_flipped
 from napari_ink.inference.doubts import doubts
@@ -203,6 +204,9 @@ def plan_prediction(
             f"columns {region.x0}:{region.x1}",
             "choose another region, or check the mask",
         )
+    if monte_carlo is not None:
+        chosen = _chooses(monte_carlo, settings.sampling, len(blocks), grid, normaliser, model)
+        monte_carlo = replace(monte_carlo, chosen=chosen)
     resolved = replace(
         settings,
         layers=layers,
@@ -215,6 +219,7 @@ def plan_prediction(
         experts_off=experts_off,
         dropout=None if monte_carlo is None else monte_carlo.dropout,
         gate_noise=None if monte_carlo is None else monte_carlo.gate_noise,
+        sampling="chosen" if monte_carlo is not None and monte_carlo.chosen else "random",
     )
     provenance = provenance_of(fragment, model, resolved, normaliser, tuple(warnings))
     chosen = provenance["settings"]
@@ -248,6 +253,24 @@ def plan_prediction(
         identity=identity,
         provenance=provenance,
     )
+
+
+def _chooses(
+    monte_carlo: MonteCarlo,
+    sampling: str,
+    blocks: int,
+    grid: TileGrid,
+    normaliser: Normaliser,
+    model: InkNetwork,
+) -> bool:
+    """Whether samples are chosen: as asked for, or if the map is large enough."""
+    if monte_carlo.is_certain or sampling == "random":
+        return False
+    side = probe_side(model.multiple_of, normaliser.window)
+    if min(grid.shape) < side:
+        return False
+    area = blocks * grid.block[0] * grid.block[1]
+    return sampling == "chosen" or is_worth_choosing(area, side)
 
 
 def _nearest_first(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: Settings that a store answers where a call leaves them open.
 _RECORDED = ("layers", "task", "tile", "batch", "device", "precision")
-_RECORDED_SAMPLES = ("dropout", "gate_noise")
+_RECORDED_SAMPLES = ("dropout", "gate_noise", "sampling")
 
 _log = logging.getLogger(__name__)
 Notice = Callable[[str], None]

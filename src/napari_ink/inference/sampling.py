@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from napari_ink.errors import StoreError
+from napari_ink.inference.chosen_order import SampleOrder
 from napari_ink.inference.clock import Clock
 from napari_ink.inference.engine import Engine, computed, network_of
 from napari_ink.inference.moments import Moments
@@ -13,11 +14,14 @@ from napari_ink.inference.plan import PredictionPlan
 from napari_ink.inference.settings import Box, TileDone
 from napari_ink.inference.store import PredictionStore
 from napari_ink.inference.store_samples import KeptSamples, StoredSamples
+from napari_ink.inference.trial import Trial
 from napari_ink.inference.work import reader_of
 
 if TYPE_CHECKING:
     from napari_ink.models.contract import InkNetwork
     from napari_ink.volumes.fragment import Fragment
+
+_PAUSES = 64
 
 
 def run_samples(
@@ -33,58 +37,106 @@ def run_samples(
     samples add up to lies in the store, or in memory where there is none. Blocks that an earlier
     session sampled come first, as they are.
     """
-    samples = KeptSamples(plan) if store is None or store.samples is None else store.samples
-    progress = _Progress(plan, samples)
+    samples = KeptSamples(plan) if store is None else store.samples
+    state = _State(plan, samples, SampleOrder.plain(plan.monte_carlo.samples))
+    if store is not None and "sample_order" in store.attributes:
+        state.order = store.order
+    latest = None
     for block in plan.blocks:
         if samples.counts[block]:
             moments = _reread(store, samples, block, plan.grid.block_box(*block))
             if moments is not None:
-                yield progress.of(plan.grid.block_box(*block), moments)
-    if not progress.left:
+                latest = state.record(plan.grid.block_box(*block), moments)
+                yield latest
+    if store is not None:
+        store.ask_for(plan, {block: state.is_done(block) for block in plan.blocks})
+    if not state.left:
         return
-    clock, seconds, sample = Clock(store), 0.0, 0
+    clock, seconds, turn = Clock(store), 0.0, 0
     records = {} if store is None else store.attributes
     reader = reader_of(fragment, plan, store)
-    while progress.left:
-        blocks = [block for block in progress.left if samples.counts[block] == sample]
-        if not blocks:
-            sample += 1
+    trial = Trial(plan, reader, model) if plan.monte_carlo.chosen and state.is_short else None
+    while state.left:
+        blocks = [block for block in state.left if samples.counts[block] == turn]
+        if trial is not None and (turn > 0 or not blocks):
+            for part in range(1, _PAUSES + 1):  # whoever wants to stop can do so in between
+                trial.advance(part / _PAUSES)
+                if latest is not None:
+                    yield latest
+            state.order = trial.order(state.order.indices[: state.begun])
+            if store is not None:
+                store.take_order(state.order)
+            seconds, trial = seconds + trial.seconds, None
             continue
-        with Engine(plan, network_of(plan, model, sample), reader, records, notice) as engine:
-            for block, probability in computed(plan, reader, engine, blocks):
+        if not blocks:
+            turn += 1
+            continue
+        network = network_of(plan, model, state.order.indices[turn])
+        with Engine(plan, network, reader, records, notice) as engine:
+            found = computed(plan, reader, engine, blocks)
+            for number, (block, probability) in enumerate(found, start=1):
                 moments = samples.read(block.box)
-                if moments.count == sample:  # else it was kept, but not that it was
+                if moments.count == turn:  # else it was kept, but not that it was
                     moments.add(probability)
-                last = plan.monte_carlo.is_enough(moments.count, moments.deviation)
                 if store is None:
                     samples.write(block.index, block.box, moments)
                 else:
                     timing = {"timing": clock.read(seconds + engine.runtime.seconds)}
-                    found = engine.records | timing
-                    store.write_sample(block.index, block.box, moments, last=last, **found)
-                yield progress.of(block.box, moments)
+                    said = engine.records | timing
+                    last = state.is_enough(moments.count, moments.deviation)
+                    store.write_sample(block.index, block.box, moments, last=last, **said)
+                latest = state.record(block.box, moments)
+                yield latest
+                # The first sample is the first candidate: there is something to see at once.
+                if trial is not None:
+                    trial.advance(number / len(blocks))
             seconds += engine.runtime.seconds
             records = engine.records
-        sample += 1
+        turn += 1
 
 
-class _Progress:
-    """Blocks times samples: how many are done, counting those that nobody needs any more."""
+class _State:
+    """How far the blocks are, and in which order their samples come."""
 
-    def __init__(self, plan: PredictionPlan, samples: StoredSamples | KeptSamples) -> None:
+    def __init__(
+        self, plan: PredictionPlan, samples: StoredSamples | KeptSamples, order: SampleOrder
+    ) -> None:
         self._plan = plan
         self._samples = samples
+        self.order = order
 
     @property
     def left(self) -> list[tuple[int, int]]:
         """Blocks that need more samples, in the order of work."""
-        return [block for block in self._plan.blocks if not self._is_enough(block)]
+        return [block for block in self._plan.blocks if not self.is_done(block)]
 
-    def of(self, box: Box, moments: Moments) -> TileDone:
-        """The record of a block that has just changed."""
+    @property
+    def begun(self) -> int:
+        """Samples that some block has taken in."""
+        return int(max(self._samples.counts[block] for block in self._plan.blocks))
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the order has to be chosen still, or to go on."""
+        wanted = self._plan.monte_carlo.samples
+        plain = self.order.indices == SampleOrder.plain(len(self.order)).indices
+        return plain or (len(self.order) < wanted and self.order.factors[-1] > 1 / wanted)
+
+    def is_done(self, block: tuple[int, int]) -> bool:
+        """Whether a block needs no more samples."""
+        counts, deviations = self._samples.counts[block], self._samples.deviations[block]
+        return self.is_enough(int(counts), float(deviations))
+
+    def is_enough(self, count: int, deviation: float) -> bool:
+        """Whether so many samples, of this spread, are."""
+        factor = self.order.factor(count) if count else 1.0
+        return self._plan.monte_carlo.is_enough(count, deviation, factor)
+
+    def record(self, box: Box, moments: Moments) -> TileDone:
+        """Of a block that has just changed; what nobody needs any more counts as done."""
         most = self._plan.monte_carlo.samples
         done = sum(
-            most if self._is_enough(block) else int(self._samples.counts[block])
+            most if self.is_done(block) else int(self._samples.counts[block])
             for block in self._plan.blocks
         )
         return TileDone(
@@ -95,10 +147,6 @@ class _Progress:
             spread=moments.spread,
             samples=moments.count,
         )
-
-    def _is_enough(self, block: tuple[int, int]) -> bool:
-        counts, deviations = self._samples.counts[block], self._samples.deviations[block]
-        return self._plan.monte_carlo.is_enough(int(counts), float(deviations))
 
 
 def _reread(

@@ -28,7 +28,7 @@ class Box(NamedTuple):
 
 
 #: Settings of Monte Carlo, which mean nothing for a single pass.
-MONTE_CARLO = ("samples", "tolerance", "dropout", "gate_noise", "seed")
+MONTE_CARLO = ("samples", "tolerance", "dropout", "gate_noise", "seed", "sampling")
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,10 @@ class PredictionSettings:
         Of the samples; ``None``: what the checkpoint was trained with.
     seed : int
         Of the samples.
+    sampling : str
+        ``random``: sub-networks as they come; ``chosen``: few that stand for as many random ones
+        (:mod:`napari_ink.inference.choosing`); ``auto``: chosen where the map is large enough for
+        the choice to be worth its time.
     interactive : bool
         Somebody is watching: a first block soon rather than the shortest whole. Guides the choice
         of a tile that was left open, on a CPU; a store goes on with the tile that it has.
@@ -97,6 +101,7 @@ class PredictionSettings:
     dropout: float | None = None
     gate_noise: float | None = None
     seed: int = 0
+    sampling: str = "auto"
     interactive: bool = False
 
 

@@ -13,7 +13,7 @@ and dies with the process.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ import zarr
 from filelock import FileLock, Timeout
 
 from napari_ink.errors import StoreError
-from napari_ink.inference.monte_carlo import standard_error
+from napari_ink.inference.chosen_order import SampleOrder
 from napari_ink.inference.pyramid import build_levels, multiscales
 from napari_ink.inference.settings import Box
 from napari_ink.inference.store_files import (
@@ -108,7 +108,6 @@ class PredictionStore:
             store = cls(path, group, lock)
             store.check_same(plan.identity)
             store._take_voxel_size(plan)
-            store._ask_for(plan)
             left = 1 - store._finished.sum() / max(1, plan.total)
             check_space(path, int(plan.result_bytes * left))
             for leftover in path.rglob("*.partial"):
@@ -303,24 +302,44 @@ class PredictionStore:
 
         ``standard_error`` is that of the mean, the root mean square over the blocks.
         """
-        counts = self.samples.counts[self.samples.counts > 0]
-        deviations = self.samples.deviations[self.samples.counts > 0]
-        errors = [standard_error(*pair) for pair in zip(counts, deviations, strict=True)]
+        counts, deviations = self.samples.counts, self.samples.deviations
+        sampled = counts > 0
+        factors = np.array([self.order.factor(int(count)) for count in counts[sampled]])
+        error = float(np.sqrt(np.mean(factors * deviations[sampled] ** 2))) if len(factors) else 0.0
         return {
-            "least": int(min(counts, default=0)),
-            "most": int(max(counts, default=0)),
-            "mean": round(float(counts.mean()), 3) if counts.size else 0.0,
-            "standard_error": float(np.sqrt(np.mean(np.square(errors)))) if errors else 0.0,
+            "least": int(min(counts[sampled], default=0)),
+            "most": int(max(counts[sampled], default=0)),
+            "mean": round(float(counts[sampled].mean()), 3) if len(factors) else 0.0,
+            "standard_error": error,
         }
 
-    def _ask_for(self, plan: PredictionPlan) -> None:
-        """More samples, or a finer tolerance, reopen blocks that were finished."""
-        if self.samples is None:
-            return
-        for block in plan.blocks:
-            counts, deviations = self.samples.counts[block], self.samples.deviations[block]
-            self._finished[block] = plan.monte_carlo.is_enough(counts, deviations)
-        if all(self._finished[block] for block in plan.blocks) and self.is_complete:
+    @property
+    def order(self) -> SampleOrder:
+        """Which samples are run, and how sure their mean is after each."""
+        kept = self.attributes.get("sample_order")
+        if kept is None:
+            return SampleOrder.plain(self.attributes["settings"]["samples"])
+        return SampleOrder(tuple(kept["indices"]), tuple(kept["factors"]))
+
+    def take_order(self, order: SampleOrder) -> None:
+        """Keep an order that was chosen: whoever goes on shall not choose another."""
+        kept = {"indices": list(order.indices), "factors": list(order.factors)}
+        with disk_errors(self.path):
+            self.record(sample_order=kept)
+
+    def ask_for(self, plan: PredictionPlan, done: Mapping[tuple[int, int], bool]) -> None:
+        """Reopen what was finished, for more samples or a finer tolerance.
+
+        Parameters
+        ----------
+        plan : PredictionPlan
+            What is asked for.
+        done : mapping
+            Whether each of its blocks needs no more.
+        """
+        for block, is_done in done.items():
+            self._finished[block] = is_done
+        if all(done.values()) and self.is_complete:
             return
         with disk_errors(self.path):
             settings = plan.provenance["settings"]

@@ -119,6 +119,11 @@ class TileReader:
         papyrus = self.papyrus(box)
         return papyrus is None or bool(papyrus.any())
 
+    def papyrus_share(self, box: Box) -> float:
+        """Share of a box that is papyrus, whatever the region, in [0, 1]."""
+        papyrus = self._mask_of(box)
+        return 1.0 if papyrus is None else float(papyrus.mean())
+
     def parts(self, box: Box, papyrus: np.ndarray | None) -> list[Part]:
         """What fills a block, in summing order, without what holds nothing to predict.
 
