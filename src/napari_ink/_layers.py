@@ -260,8 +260,11 @@ def prediction_layer_data(path: str, stacks: Iterable[Image] = ()) -> list[Layer
         place = ink_arguments(stack, ndim, store.provenance["first_z"])
     else:
         fragment = under[0][1]["metadata"][KEY]["fragment"] if under else None
+    name = ink_name(record["name"], asked["layers"], (first, end), asked["reverse_depth"])
+    if asked.get("experts_off"):
+        name += f" without {', '.join(asked['experts_off'])}"
     arguments = {
-        "name": ink_name(record["name"], asked["layers"], (first, end), asked["reverse_depth"]),
+        "name": name,
         "multiscale": len(levels) > 1,
         "metadata": ink_metadata(fragment, str(path), store.provenance),
         **ink_look(read_preferences().inverted_grey),

@@ -221,6 +221,9 @@ def test_region_is_shown_beside_the_original_with_the_change_in_score(
                 shown[tile.box.slices][known], tile.probability[known], atol=2e-3
             )
     assert experts.switches.result.text().startswith("F0.5 ")
+    (opened,) = viewer.open(carried(without)["store"], plugin="napari-ink")
+    assert opened.name == "frag ink without conv5"
+    viewer.layers.remove(opened)
     # a second look takes the first one's place
     experts.switches.boxes["5³"].click()
     experts.switches.boxes["avg 5³"].click()

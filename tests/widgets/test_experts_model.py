@@ -106,14 +106,15 @@ def effect(scores, off=("avg5",)):
 
 
 def test_effect_is_told_as_score_and_change():
-    told = effect_words(effect(({"f05": 0.84}, {"f05": 0.79})))
-    assert (
-        told == "F0.5 .84 → .79 (−.05). Without it, the probabilities change by 0.250 on average."
+    told = effect_words(effect(({"f05": 0.84, "auc": 1.0}, {"f05": 0.79, "auc": 0.9876})))
+    assert told == (
+        "F0.5 .84 → .79 (−.05), AUC 1.000 → .988. "
+        "Without it, the probabilities change by 0.250 on average."
     )
     assert "Without them" in effect_words(effect(None, ("avg3", "avg5")))
 
 
 def test_effect_without_label_or_ink_says_that_there_is_no_score():
     assert "No ink label here" in effect_words(effect(None))
-    nothing = {"f05": float("nan")}
+    nothing = {"f05": float("nan"), "auc": float("nan")}
     assert "has no ink here" in effect_words(effect((nothing, nothing)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QWidget
 
 from napari_ink._layers import fragment_of, is_stack
 from napari_ink._preferences import read_preferences, remember
@@ -18,9 +18,10 @@ from napari_ink.widgets.experts_redo import Redo
 from napari_ink.widgets.experts_source import EMPTY, ExpertsSource, Other
 from napari_ink.widgets.experts_switches import SwitchesView
 from napari_ink.widgets.experts_view import GatesView
-from napari_ink.widgets.form import MARGIN
+from napari_ink.widgets.form import scroll_in
 from napari_ink.widgets.latest import Latest
 from napari_ink.widgets.shared_model import shared_model
+from napari_ink.widgets.tabs import join_tabs
 
 if TYPE_CHECKING:
     import napari
@@ -45,31 +46,17 @@ class ExpertsDock(QWidget):
         self.source, self.switches = ExpertsSource(), SwitchesView()
         self.gates = GatesView(napari_viewer, self.model)
         self.redo = Redo(napari_viewer, self.shared, self.switches)
-        self._build()
+        scroll_in(self, self.source, self.gates, self.switches)
         self._connect()
         self._on_layers()
         if self.shared.model.checkpoint is None:
             known = known_checkpoints(read_preferences())
             self._on_checkpoint_chosen(known[0] if known else None)
         self._on_shared()
+        QTimer.singleShot(0, self._join_tabs)
 
-    def _build(self) -> None:
-        inside = QWidget()
-        layout = QVBoxLayout(inside)
-        layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
-        layout.setSpacing(8)
-        for view in (self.source, self.gates, self.switches):
-            layout.addWidget(view)
-        layout.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inside)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self.setMinimumWidth(320)
+    def _join_tabs(self) -> None:
+        join_tabs(self)
 
     def _connect(self) -> None:
         self.source.checkpoint_chosen.connect(self._on_checkpoint_chosen)

@@ -30,6 +30,7 @@ class EffectLayers:
 
     def show(self, stack: Image, stores: tuple[Path, Path], labels: tuple[str, ...]) -> None:
         """Show a pair in place of the last one; other ink is hidden, its eye brings it back."""
+        whole = self._side_by_side.shows_whole()
         for layer in self._pair:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
@@ -40,6 +41,8 @@ class EffectLayers:
             self._add(stack, str(store), name) for store, name in zip(stores, names, strict=True)
         ]
         self._side_by_side.show()
+        if whole:  # it still should be, in narrower cells
+            self._viewer.reset_view()
 
     def _add(self, stack: Image, store: str, name: str) -> Image:
         levels, arguments, _ = prediction_layer_data(store, [stack])[-1]

@@ -222,10 +222,11 @@ def effect_words(effect: ExpertsEffect) -> str:
     text = f"Without {them}, the probabilities change by {effect.mean_change:.3f} on average."
     if effect.scores is None:
         return f"{text} No ink label here: no score."
-    whole, without = (scores["f05"] for scores in effect.scores)
-    if np.isnan([whole, without]).any():
-        return f"{text} The label has no ink here: no score."
-    return f"F0.5 {_short(whole)} → {_short(without)} ({_signed(without - whole)}). {text}"
+    (whole, without), ranks = ([scores[key] for scores in effect.scores] for key in ("f05", "auc"))
+    if np.isnan([whole, without, *ranks]).any():
+        return f"{text} The label has no ink here, or nothing else: no score."
+    score = f"F0.5 {_short(whole)} → {_short(without)} ({_signed(without - whole)})"
+    return f"{score}, AUC {_short(ranks[0], 3)} → {_short(ranks[1], 3)}. {text}"
 
 
 def _signed(change: float) -> str:
@@ -233,6 +234,6 @@ def _signed(change: float) -> str:
     return f"{'−' if change < 0 else '+'}{_short(abs(change))}"
 
 
-def _short(score: float) -> str:
+def _short(score: float, digits: int = 2) -> str:
     """``.84``."""
-    return f"{score:.2f}".removeprefix("0") if score < 1 else "1.0"
+    return f"{score:.{digits}f}".removeprefix("0")

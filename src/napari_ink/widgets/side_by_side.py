@@ -111,16 +111,21 @@ class SideBySide:
         self._named.clear()
         self.changed.emit(False)
 
+    def shows_whole(self) -> bool:
+        """Whether nobody has zoomed in: nearly all there is lies in sight."""
+        viewer, camera = self._viewer, self._viewer.scene.camera
+        half = np.array(viewer.canvas.viewbox_size(viewer.layers), float) / camera.zoom / 2
+        centre = np.array(camera.center[-2:])
+        low, high = viewer.layers.extent.world[:, -2:]
+        low, high = low + _EDGE * (high - low), high - _EDGE * (high - low)
+        return bool(((centre - half <= low) & (high <= centre + half)).all())
+
     @contextmanager
     def _same_view(self) -> Iterator[None]:
         """Keep in sight what was in sight while cells change their size; the whole stays whole."""
         viewer, camera = self._viewer, self._viewer.scene.camera
         before = np.array(viewer.canvas.viewbox_size(viewer.layers), float)
-        half = before / camera.zoom / 2
-        centre = np.array(camera.center[-2:])
-        low, high = viewer.layers.extent.world[:, -2:]
-        low, high = low + _EDGE * (high - low), high - _EDGE * (high - low)
-        whole = ((centre - half <= low) & (high <= centre + half)).all()
+        whole = self.shows_whole()
         yield
         if whole:
             viewer.reset_view()

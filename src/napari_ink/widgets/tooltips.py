@@ -140,9 +140,10 @@ EXPERTS = {
     "bar": "How much of both maps is done.",
     "status": "What to do before the region can be predicted.",
     "result": (
-        "What the map is without the experts: F0.5 against the fragment's ink label at the "
-        "checkpoint's threshold, and how much the probabilities change. The network never learned "
-        "to do without them: a loss shows what it relies on, not what another network would need."
+        "The region against the fragment's ink label: F0.5 at the checkpoint's threshold, and AUC, "
+        "the chance that ink is rated above no ink, whatever the threshold. The network never "
+        "learned to do without an expert, and the others grow to make up for its weight: a loss "
+        "shows what it relies on, not what another network would need."
     ),
 }
 
