@@ -21,6 +21,7 @@ def test_json_holds_every_candidate_and_the_best(words, capsys, tmp_path):
     assert len(record["candidates"]) == 2 * 2 + 6
     keys = {"direction", "reverse_depth", "turn", "layers", "separation", "auc"}
     assert all(set(one) == keys for one in record["candidates"])
+    assert record["shows_strokes"] is False  # noise
     assert record["best"] in record["candidates"]
     assert record["best"]["separation"] == max(one["separation"] for one in record["candidates"])
     assert {one["turn"] for one in record["candidates"]} == {0, 90, 180, 270}

@@ -168,10 +168,12 @@ class ProbeResult:
                 f"simulated ink of strength {strongest:g} is not found in {missed} of "
                 f"{len(self.auc)} tries: a blank map says nothing here"
             )
+        tries = "one try"
+        if len(self.auc) > 1:
+            tries = f"{found['min']:.3f} to {found['max']:.3f} in {len(self.auc)} tries"
         return (
-            f"simulated ink is found here from strength {found['mean']:.3f} on "
-            f"({found['min']:.3f} to {found['max']:.3f} in {len(self.auc)} tries): a blank map "
-            "means no ink above that, as far as real ink is like the simulated"
+            f"simulated ink is found here from strength {found['mean']:.3f} on ({tries}): a blank "
+            "map means no ink above that, as far as real ink is like the simulated"
         )
 
 

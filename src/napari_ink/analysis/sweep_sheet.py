@@ -39,8 +39,8 @@ def contact_sheet(candidates: Sequence[Candidate], title: str = "") -> Figure:
     columns = min(_COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
     height, width = shown[0].probability.shape
-    tall = 2.0 * height / width + 0.52
-    figure, axes = new_figure(2.0 * columns + 0.3, tall * rows + 0.7, rows, columns, squeeze=False)
+    tall = 1.8 * height / width + 0.5
+    figure, axes = new_figure(2.0 * columns + 0.3, tall * rows + 0.4, rows, columns, squeeze=False)
     from matplotlib import colormaps
 
     colours = colormaps["inferno"].with_extremes(bad=_OUTSIDE)

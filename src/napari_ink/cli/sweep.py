@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import track
 
+    from napari_ink.analysis.separation import FAINT
     from napari_ink.analysis.sweep import best_of, plan_sweep, sweep
     from napari_ink.cli.look import opened, refuse_picture, save_picture, settings_from
 
@@ -91,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
             "region": list(region),
             "candidates": [one.record() for one in done],
             "best": best.record(),
+            "shows_strokes": best.separation >= FAINT,
         }
         print(json.dumps(record))
         return 0

@@ -23,11 +23,13 @@ from qtpy.QtWidgets import (
 
 from napari_ink._layers import carried, fragment_of, is_ink, is_stack
 from napari_ink._preferences import read_preferences, remember
+from napari_ink.analysis.places import pixel_size, usual_side
 from napari_ink.errors import InkError
 from napari_ink.widgets.checkpoints import known_checkpoints
 from napari_ink.widgets.folders import prediction_folder, short_path
 from napari_ink.widgets.form import MARGIN
-from napari_ink.widgets.predict_model import checkpoint_line, fragment_line, scale_line
+from napari_ink.widgets.job import PredictionRequest
+from napari_ink.widgets.predict_model import Region, checkpoint_line, fragment_line, scale_line
 from napari_ink.widgets.provenance import ProvenanceDialog
 from napari_ink.widgets.region import RegionPicker
 from napari_ink.widgets.run_view import RunView
@@ -35,6 +37,8 @@ from napari_ink.widgets.runner import Runner
 from napari_ink.widgets.settings_view import SettingsView
 from napari_ink.widgets.shared_model import shared_model
 from napari_ink.widgets.source_view import EmptyView, SourceView
+from napari_ink.widgets.sweep_buttons import SweepButtons
+from napari_ink.widgets.sweep_model import for_a_look, looked_at
 from napari_ink.widgets.training_check import TrainingCheck
 from napari_ink.widgets.voxel_size import records_voxel_size, tell_voxel_size
 from napari_ink.widgets.warm_up import warm_up
@@ -65,6 +69,7 @@ class PredictDock(QWidget):
         self.training_check = TrainingCheck(self.model)
         self.empty, self.source = EmptyView(), SourceView()
         self.settings, self.run = SettingsView(self.model), RunView()
+        self.looks = SweepButtons(self.model, self._request_for_a_look)
         self._build()
         self._connect()
         stack = self.shared.stack
@@ -81,7 +86,7 @@ class PredictDock(QWidget):
         layout = QVBoxLayout(inside)
         layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         layout.setSpacing(8)
-        for view in (self.empty, self.source, self.settings, self.run):
+        for view in (self.empty, self.source, self.settings, self.looks, self.run):
             layout.addWidget(view)
         layout.addStretch(1)
         scroll = QScrollArea()
@@ -153,6 +158,7 @@ class PredictDock(QWidget):
         ):
             signal.disconnect(slot)
         self.settings.leave()
+        self.looks.leave()
         self.training_check.close()
         self.runner.close()
         self.model.running = False
@@ -171,7 +177,7 @@ class PredictDock(QWidget):
             self.side_by_side.hide()
         self.empty.setVisible(not stacks)
         self.run.setVisible(bool(stacks or inks))
-        for view in (self.source, self.settings):
+        for view in (self.source, self.settings, self.looks):
             view.setVisible(bool(stacks))
         self.source.set_layers(stacks)
         self.settings.set_shapes(self.region.shapes_layers())
@@ -340,6 +346,15 @@ class PredictDock(QWidget):
             return
         settings = self.model.settings(region, self.region.focus(stack))
         self.runner.start(stack, settings, folder)
+
+    def _request_for_a_look(self) -> PredictionRequest:
+        """A small region as the dock is set."""
+        stack, model = self.source.layers.currentData(), self.model
+        box = self.region.box(model.region, stack, self.settings.shapes.currentData())
+        if model.region is Region.VISIBLE:
+            box = looked_at(box, usual_side(pixel_size(model.fragment, model.info.voxel_size)))
+        settings = for_a_look(model.settings(box))
+        return PredictionRequest(model.fragment, model.checkpoint, settings, Path(), model.info)
 
     def _on_running(self, running: bool) -> None:
         self.run.show_running(running)

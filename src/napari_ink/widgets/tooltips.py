@@ -147,6 +147,23 @@ EXPERTS = {
     ),
 }
 
+SWEEP = {
+    "sweep": (
+        "Predict a small region through every window of layers, both ways, and choose by eye or "
+        "by figures. Takes the drawn rectangle or what is visible, as chosen under Region."
+    ),
+    "probe": (
+        "Plant simulated ink on this fragment, in memory, and see how weak it may get until the "
+        "checkpoint misses it: then a blank map says more than nothing."
+    ),
+    "maps": "The maps so far, all on one scale from black (bare) to yellow (ink). [Arrows]",
+    "status": "How far it is, and what came of it.",
+    "notes": "What to know before trusting these maps.",
+    "bar": "Small predictions done.",
+    "stop": "Stop after the map under way; those that are there stay.",
+    "take": "Set layers and direction of the Predict dock as in the chosen map. [Return]",
+}
+
 PROVENANCE = {
     "text": "Everything recorded with this prediction.",
     "copy": "Copy the record to the clipboard.",
