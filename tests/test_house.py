@@ -44,6 +44,10 @@ def test_opening_fragments_loads_no_torch():
     assert "torch" not in modules_loaded_by("napari_ink.volumes.layouts", "napari_ink.cli.info")
 
 
+def test_opening_a_prediction_loads_no_torch():
+    assert "torch" not in modules_loaded_by("napari_ink.inference.store", "napari_ink._reader")
+
+
 @pytest.mark.parametrize("name", ["open_fragment", "load_checkpoint", "predict"])
 def test_the_public_surface_is_there_on_first_use(name):
     import napari_ink

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from scipy.special import ndtri
 
 from napari_ink.errors import SettingsError
 
@@ -176,6 +174,9 @@ def draw(
         ``(in_channels,)`` by layer: 0 for dropped channels, ``1 / (1 − dropout)`` for the others.
         None for a layer with one input channel, the fragment itself, nor without dropout.
     """
+    import torch  # late: stores know of samples, too, and open without it
+    from scipy.special import ndtri
+
     source = np.random.Philox(key=np.array([monte_carlo.seed, index], np.uint64))
     gates, factors = {}, {}
     for name, conv in model.mode_layers().items():
