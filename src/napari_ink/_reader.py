@@ -111,7 +111,8 @@ def read_prediction(path: str) -> list[LayerData]:
     """
     from napari import current_viewer
 
-    from napari_ink._layers import is_stack, prediction_layer_data
+    from napari_ink._layers import is_stack
+    from napari_ink._prediction_layers import prediction_layer_data
     from napari_ink._sample_data import open_dock_soon
 
     viewer = current_viewer()

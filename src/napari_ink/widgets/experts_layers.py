@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_ink._layers import ink_arguments, is_ink, prediction_layer_data
+from napari_ink._layers import ink_arguments, is_ink
+from napari_ink._prediction_layers import prediction_layer_data
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,6 @@ import numpy as np
 from superqt.utils import qthrottled
 
 from napari_ink._layers import (
-    StoredLevel,
     carried,
     fragment_of,
     ink_arguments,
@@ -20,6 +19,7 @@ from napari_ink._layers import (
     is_ink,
 )
 from napari_ink._lazy import LazyArray
+from napari_ink._prediction_layers import StoredLevel
 from napari_ink.errors import InkError
 
 if TYPE_CHECKING:

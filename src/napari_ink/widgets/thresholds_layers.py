@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from napari_ink._layers import carried, is_ink, is_stack
+from napari_ink._layers import carried, is_doubt, is_ink, is_stack
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
@@ -58,7 +58,7 @@ def window_colours(viewer: Viewer) -> tuple[str, str]:
 
 
 def _is_no_label(layer: Image) -> bool:
-    return carried(layer).get("role") in ("ink", "infrared")
+    return is_doubt(layer) or carried(layer).get("role") in ("ink", "infrared")
 
 
 def _shape(layer: Image) -> tuple[int, ...]:
