@@ -145,6 +145,7 @@ class _State:
             box=box,
             probability=moments.mean.copy(),
             spread=moments.spread,
+            information=moments.information,
             samples=moments.count,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -104,6 +104,11 @@ class PredictionSettings:
     sampling: str = "auto"
     interactive: bool = False
 
+    @property
+    def single_pass(self) -> PredictionSettings:
+        """The same for the network itself, once: of Monte Carlo nothing is left."""
+        return replace(self, **{f.name: f.default for f in fields(self) if f.name in MONTE_CARLO})
+
 
 @dataclass(frozen=True)
 class TileDone:
@@ -118,8 +123,9 @@ class TileDone:
     probability : numpy.ndarray
         Ink probability, float32, ``(y, x)``, or ``(z, y, x)`` for a network that labels volumes;
         NaN where nothing was predicted.
-    spread : numpy.ndarray or None
-        Standard deviation over Monte Carlo samples, same shape; ``None`` for a single pass.
+    spread, information : numpy.ndarray or None
+        Standard deviation over Monte Carlo samples, and their mutual information in bits, same
+        shape; ``None`` for a single pass.
     samples : int
         Over how many samples ``probability`` is the mean so far. With Monte Carlo a block is
         yielded once a sample, and ``index`` and ``total`` count blocks times samples.
@@ -130,4 +136,5 @@ class TileDone:
     box: Box
     probability: np.ndarray
     spread: np.ndarray | None = None
+    information: np.ndarray | None = None
     samples: int = 1

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 #: Name to ``module:class``, imported on demand.
 ARCHITECTURES = {"repmode": "napari_ink.models.repmode:RepMode"}
 
+#: Those with gated convolutions, of which samples can be drawn.
+GATED = ("repmode",)
+
 
 def build(architecture: str, arguments: dict) -> InkNetwork:
     """A fresh network.

@@ -67,7 +67,7 @@ class Redo:
             switches.result.setText(str(error))
             return
         settings = model.settings(box, self.region.focus(stack))
-        settings = replace(settings, experts_off=names_of(switches.off), samples=1)
+        settings = replace(settings.single_pass, experts_off=names_of(switches.off))
         request = PredictionRequest(model.fragment, model.checkpoint, settings, folder, model.info)
         self._job, self._asked = EffectJob(request), (stack, switches.off)
         for signal, slot in self._signals():
