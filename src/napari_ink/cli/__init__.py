@@ -25,6 +25,7 @@ COMMANDS = (
     "evaluate",
     "export",
     "thresholds",
+    "review",
     "gates",
     "import-checkpoint",
 )
