@@ -7,7 +7,6 @@ which tells how far the reader agrees with himself and counts for nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -148,11 +147,6 @@ class Review:
     def closed(self) -> Review:
         """The review after its end: nothing of it changes any more."""
         return self if self.finished else replace(self, finished=now())
-
-
-def judged(reviews: Sequence[Review]) -> int:
-    """How many answers there are, repeats and skipped regions among them."""
-    return sum(review.place for review in reviews)
 
 
 def now() -> str:

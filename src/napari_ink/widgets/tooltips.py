@@ -164,6 +164,51 @@ SWEEP = {
     "take": "Set layers and direction of the Predict dock as in the chosen map. [Return]",
 }
 
+REVIEW = {
+    "about": "A blind review: for where there is no label, and so no score.",
+    "predictions": "One of the two predictions to compare.",
+    "browse": "Choose a prediction from disk: a folder NAME.ink.zarr.",
+    "shown": (
+        "Show the probability, or ink and no ink: from the cut kept with the prediction on, or "
+        "from a cut that you choose. One prediction may be compared with itself at two cuts."
+    ),
+    "layer": "Which layer of a prediction of many layers, from 0.",
+    "cut": "The probability from which on a pixel is ink.",
+    "regions": "How many regions to judge, at most: those with papyrus and ink in either.",
+    "repeats": (
+        "Show so many regions again later, sides swapped: they tell how far you agree with "
+        "yourself, and count for nothing else."
+    ),
+    "side": "Side of a region: wide enough for a letter and its neighbours.",
+    "reader": "Your name, for the file.",
+    "start": "Choose regions by chance, and begin.",
+    "go_on": "Take up a review from its file, or see the outcome of one.",
+    "planning": "Looking for regions with papyrus and ink.",
+    "cancel": "Do not begin.",
+    "resume": "Take this review up where it stopped.",
+    "status": "What became of the review.",
+    "place": "How far you are. Every answer is kept at once.",
+    "bar": "How far you are.",
+    "question": "Left and right change places by chance from region to region.",
+    "keys": "They are yours as long as regions are judged, wherever the focus is.",
+    "left": "The left one is the more legible. [Left], [1]",
+    "right": "The right one is the more legible. [Right], [2]",
+    "same": "Neither is the more legible. [Down], [0]",
+    "skip": "This region cannot be judged; it does not count. [S]",
+    "undo": "Take the last answer back. [Backspace]",
+    "stop": "Stop here. What is judged is kept; the review can be gone on with.",
+    "outcome": "End the review and tell which was which. [Return]",
+    "sentence": (
+        "Of the regions in which one was the more legible. The interval is that of Clopper and "
+        "Pearson; while it holds 50 %, chance alone may have done this."
+    ),
+    "table": "How often each was picked. Point at a name for its path.",
+    "more": "A reader who has a favourite side picks it far more often than half the time.",
+    "kept": "The file with regions, answers, seed and both predictions.",
+    "save": "Save the file under another name too.",
+    "again": "Begin another review.",
+}
+
 PROVENANCE = {
     "text": "Everything recorded with this prediction.",
     "copy": "Copy the record to the clipboard.",
