@@ -37,6 +37,8 @@ AXES = ("z", "y", "x")
 MICROMETRE = "µm"
 #: Images of a prediction beside its ink, in the order in which layers lie over the ink.
 DOUBTS = ("information", "spread")
+_DOUBT_WORDS = {"spread": "uncertainty", "information": "disagreement"}
+_SCALE_SIZE = (12, 100)  # px
 _UNKNOWN = (0.16, 0.17, 0.2, 1.0)
 
 
@@ -192,27 +194,56 @@ def ink_arguments(stack: Image, ndim: int, first: int = 0) -> dict[str, Any]:
 
 
 def ink_look(inverted_grey: bool = False) -> dict[str, Any]:
-    """Colours of a probability of ink; what was not predicted is a grey that is none of them."""
-    from napari.utils.colormaps import Colormap, ensure_colormap
-
-    name = "gray_r" if inverted_grey else "inferno"
-    colours = ensure_colormap(name)
+    """Colours of a probability of ink."""
     return {
-        "colormap": Colormap(
-            colours.colors,
-            name=f"ink {name}",
-            display_name=f"ink, {name}",
-            controls=colours.controls,
-            interpolation=colours.interpolation,
-            nan_color=_UNKNOWN,
-        ),
+        "colormap": _with_unknown("gray_r" if inverted_grey else "inferno", "ink"),
         "contrast_limits": (0.0, 1.0),
         "interpolation2d": "linear",
     }
 
 
+def doubt_look() -> dict[str, Any]:
+    """Colours of how sure ink is, which no ink has; hidden, for the ink is seen first.
+
+    Fixed limits, so that maps can be compared: half of the most that samples can differ by (a
+    standard deviation of one half), a quarter of the most that they can disagree (a bit).
+    """
+    return {
+        "colormap": _with_unknown("viridis", "doubt"),
+        "contrast_limits": (0.0, 0.25),
+        "interpolation2d": "linear",
+        "visible": False,
+    }
+
+
+def show_scale(doubt: Image) -> None:
+    """What its colours mean, in a corner, as long as the layer is seen."""
+    doubt.colorbar.position = "bottom_right"
+    doubt.colorbar.size = _SCALE_SIZE
+    doubt.colorbar.visible = True
+
+
+def _with_unknown(name: str, prefix: str):
+    """A colormap in which what was not predicted is a grey that is none of its colours."""
+    from napari.utils.colormaps import Colormap, ensure_colormap
+
+    colours = ensure_colormap(name)
+    return Colormap(
+        colours.colors,
+        name=f"{prefix} {name}",
+        display_name=f"{prefix}, {name}",
+        controls=colours.controls,
+        interpolation=colours.interpolation,
+        nan_color=_UNKNOWN,
+    )
+
+
 def ink_name(
-    fragment: str, layers: Sequence[int], bounds: Sequence[int], reverse_depth: bool
+    fragment: str,
+    layers: Sequence[int],
+    bounds: Sequence[int],
+    reverse_depth: bool,
+    sampled: bool = False,
 ) -> str:
     """The fragment, and what tells this ink from another of it.
 
@@ -224,11 +255,19 @@ def ink_name(
         Depth window and stored layers, half-open; the window is named if there was a choice.
     reverse_depth : bool
         Against the way the checkpoint was trained.
+    sampled : bool
+        Whether it is the mean of Monte Carlo samples.
     """
     parts = [fragment, "ink"]
     if tuple(layers) != tuple(bounds):
         parts.append(f"{layers[0]}:{layers[1]}")
-    return " ".join([*parts, "reversed"] if reverse_depth else parts)
+    parts += ["reversed"] * reverse_depth + ["sampled"] * sampled
+    return " ".join(parts)
+
+
+def doubt_name(ink: str, role: str) -> str:
+    """Of the layer that shows how sure this ink is."""
+    return f"{ink.removesuffix(' sampled')} {_DOUBT_WORDS[role]}"
 
 
 def ink_metadata(

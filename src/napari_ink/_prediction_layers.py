@@ -10,9 +10,12 @@ import numpy as np
 
 from napari_ink._layers import (
     AXES,
+    DOUBTS,
     KEY,
     MICROMETRE,
     carried,
+    doubt_look,
+    doubt_name,
     fragment_layer_data,
     ink_arguments,
     ink_look,
@@ -30,50 +33,75 @@ if TYPE_CHECKING:
 
 
 def prediction_layer_data(path: str, stacks: Iterable[Image] = ()) -> list[LayerData]:
-    """A prediction store as layers: its ink, and the fragment that it was made of.
+    """A prediction store as layers: the fragment that it was made of, and its ink, which is last.
+
+    Of Monte Carlo samples, hidden layers before the ink show how sure it is, once there are two.
 
     Parameters
     ----------
     path : str
         ``NAME.ink.zarr``.
     stacks : iterable of Image
-        What is open already. If the fragment is among it, the ink comes alone and lies on that; if
-        the fragment is no longer where it was, the ink comes alone too.
+        What is open already. If the fragment is among it, the ink lies on that and no fragment
+        comes; if the fragment is no longer where it was, none comes either.
     """
     from napari_ink._preferences import read_preferences
     from napari_ink.inference.store import PredictionStore
 
     store = PredictionStore.open(path)
-    record = store.provenance["fragment"]
     stack = next((stack for stack in stacks if _is_of(stack, store)), None)
     under = [] if stack is not None else _recorded_fragment(store)
-    levels = [LazyArray(StoredLevel(level)) for level in store.levels]
-    ndim = levels[0].ndim
+    if stack is not None:
+        fragment = carried(stack)["fragment"]
+        place = ink_arguments(stack, store.ink.ndim, store.provenance["first_z"])
+    else:
+        fragment = under[0][1]["metadata"][KEY]["fragment"] if under else None
+        place = _recorded_place(store)
+    name, images = _name(store), store.images
+    found = []
+    for role in (*(DOUBTS if _has_doubts(store) else ()), "ink"):
+        levels = [LazyArray(StoredLevel(level)) for level in images[role]]
+        ink = role == "ink"
+        arguments = {
+            "name": name if ink else doubt_name(name, role),
+            "multiscale": len(levels) > 1,
+            "metadata": ink_metadata(fragment, str(path), store.provenance, role),
+            **(ink_look(read_preferences().inverted_grey) if ink else doubt_look()),
+            **place,
+        }
+        found.append((levels if len(levels) > 1 else levels[0], arguments, "image"))
+    return [*under, *found]
+
+
+def _has_doubts(store: PredictionStore) -> bool:
+    """Whether some block has two samples that can differ."""
+    return store.samples is not None and store.samples.counts.max() > 1
+
+
+def _recorded_place(store: PredictionStore) -> dict[str, Any]:
+    """Where a prediction lies by itself."""
+    ndim = store.ink.ndim
     place: dict[str, Any] = {"axis_labels": AXES[-ndim:]}
     if store.voxel_size is not None:
         scale = store.voxel_size[-ndim:]
         place |= {"scale": scale, "units": (MICROMETRE,) * ndim}
         if ndim == 3:
             place["translate"] = (store.provenance["first_z"] * scale[0], 0, 0)
-    asked, first = store.provenance["settings"], record["first_layer"]
-    end = first + record["shape"][0]
-    if stack is not None:
-        fragment = carried(stack)["fragment"]
-        place = ink_arguments(stack, ndim, store.provenance["first_z"])
-    else:
-        fragment = under[0][1]["metadata"][KEY]["fragment"] if under else None
-    name = ink_name(record["name"], asked["layers"], (first, end), asked["reverse_depth"])
-    if asked.get("experts_off"):
-        name += f" without {', '.join(asked['experts_off'])}"
-    arguments = {
-        "name": name,
-        "multiscale": len(levels) > 1,
-        "metadata": ink_metadata(fragment, str(path), store.provenance),
-        **ink_look(read_preferences().inverted_grey),
-        **place,
-    }
-    ink = (levels if len(levels) > 1 else levels[0], arguments, "image")
-    return [*under, ink]
+    return place
+
+
+def _name(store: PredictionStore) -> str:
+    record, asked = store.provenance["fragment"], store.provenance["settings"]
+    first = record["first_layer"]
+    name = ink_name(
+        record["name"],
+        asked["layers"],
+        (first, first + record["shape"][0]),
+        asked["reverse_depth"],
+        store.samples is not None,
+    )
+    off = asked.get("experts_off")
+    return f"{name} without {', '.join(off)}" if off else name
 
 
 def _is_of(stack: Image, store: PredictionStore) -> bool:

@@ -23,6 +23,14 @@ class Preferences:
         Path of the checkpoint used last.
     inverted_grey : bool
         Ink dark on light in place of inferno.
+    samples : int
+        Sub-networks to average over; 1: a single pass.
+    tolerance : float
+        Standard error at which a block has enough samples; 0: none.
+    dropout, gate_noise : float
+        Of the samples; −1: as the checkpoint was trained.
+    seed : int
+        Of the samples.
     threshold_metric : str
         ``f05``, ``iou`` or ``f1``.
     threshold_percentile : bool
@@ -37,6 +45,11 @@ class Preferences:
     store_folder: str = ""
     checkpoint: str = ""
     inverted_grey: bool = False
+    samples: int = 1
+    tolerance: float = 0.0
+    dropout: float = -1.0
+    gate_noise: float = -1.0
+    seed: int = 0
     threshold_metric: str = "f05"
     threshold_percentile: bool = False
     threshold_scope: str = "papyrus"

@@ -16,13 +16,19 @@ class NotInkError(InkError):
     """A layer that no prediction of ours fills."""
 
 
-def _store_of(attributes: dict[str, Any]) -> PredictionStore:
-    from napari_ink._layers import KEY
+def _store_of(attributes: dict[str, Any], *, picture: bool = False) -> PredictionStore:
+    from napari_ink._layers import DOUBTS, KEY
     from napari_ink.inference.store import PredictionStore
 
     name = attributes.get("name", "the layer")
     mine = attributes.get("metadata", {}).get(KEY) or {}
-    if mine.get("role") != "ink":
+    role = mine.get("role")
+    if picture and role in DOUBTS:
+        raise NotInkError(
+            f"{name} tells how sure ink is, which makes no ink picture",
+            "select its ink, or save with one of napari's own formats",
+        )
+    if role not in ("ink", *DOUBTS):
         raise NotInkError(
             f"{name} is no ink prediction",
             "select an ink layer, or save with one of napari's own formats",
@@ -36,7 +42,7 @@ def _store_of(attributes: dict[str, Any]) -> PredictionStore:
 
 
 def write_store(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Copy the layer's prediction store, as far as it is finished."""
+    """Copy the store that the layer is an image of, with all others, as far as it is finished."""
     source, target = _store_of(attributes).path, Path(path)
     if source.resolve() == target.resolve():
         return [str(target)]
@@ -53,7 +59,7 @@ def write_picture(path: str, data: Any, attributes: dict[str, Any]) -> list[str]
     """Write the probability of ink as grey levels (.png) or as floats with a scale (.tif)."""
     from napari_ink.inference.export import write_png, write_tiff
 
-    store = _store_of(attributes)
+    store = _store_of(attributes, picture=True)
     write = write_png if path.lower().endswith(".png") else write_tiff
     write(store, path)
     return [path]

@@ -12,7 +12,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_ink._layers import ink_arguments, ink_levels, ink_metadata
-from napari_ink.widgets.side_by_side import SideBySide, in_cells
+from napari_ink.widgets.side_by_side import SideBySide, apart, in_cells
 
 place = st.tuples(*[st.floats(-1e4, 1e4)] * 3)
 voxel = st.tuples(*[st.floats(0.5, 50)] * 3)
@@ -22,8 +22,16 @@ def stack(**place) -> Image:
     return Image(np.zeros((4, 6, 8), np.uint8), **place)
 
 
-def ink(name="ink") -> Image:
-    return Image(np.zeros((6, 8), np.float32), name=name, metadata=ink_metadata(None, "", {}))
+def ink(name="ink", role="ink", store="", **more) -> Image:
+    metadata = ink_metadata(None, store, {}, role)
+    return Image(np.zeros((6, 8), np.float32), name=name, metadata=metadata, **more)
+
+
+def sampled(viewer, store="a"):
+    """Ink, information and spread of one prediction, as they are opened."""
+    for role in ("information", "spread"):
+        viewer.add_layer(ink(f"{role} {store}", role, store, visible=False))
+    return viewer.add_layer(ink(f"ink {store}", "ink", store))
 
 
 @settings(deadline=None, max_examples=40)  # the first layer takes its time
@@ -58,7 +66,8 @@ def test_the_coarse_level_of_a_large_map_follows_what_is_written():
 def test_nothing_on_the_stack_strays_and_no_ink_covers_it(left, hidden, ink):
     counts = {"left": left, "hidden": hidden, "ink": ink}
     groups = [[f"{kind} {k}" for k in range(count)] for kind, count in counts.items()]
-    order, stride, columns = in_cells(*groups)
+    alone = [[one] for one in groups[2]]
+    order, stride, columns = in_cells(*groups[:2], alone) or apart(*groups)
     assert sorted(order) == sorted(chain(*groups))
     cell = {layer: place // stride for place, layer in enumerate(order)}
     assert all(cell[layer] == 0 for layer in groups[0])
@@ -163,3 +172,58 @@ def test_after_hiding_the_view_layers_are_the_users_own_again(viewer):
     viewer.add_layer(stack(name="on top"))
     assert [layer.name for layer in viewer.layers] == ["stack", "ink", "on top"]
     assert not viewer.canvas.grid.enabled
+
+
+@pytest.mark.parametrize("others", [0, 1, 2, 3])
+def test_uncertainty_is_shown_in_the_cell_of_its_ink_and_over_it(viewer, others):
+    for k in range(others):
+        viewer.add_layer(stack(name=f"hidden {k}", visible=False))
+    sampled(viewer)
+    view = SideBySide(viewer)
+    view.show()
+    names = [layer.name for layer in viewer.layers]
+    assert names[-3:] == ["ink a", "information a", "spread a"]
+    assert cells(viewer) == {"stack": (0, 0), "ink a": (0, 1)}
+    viewer.layers["spread a"].visible = True
+    assert cells(viewer) == {"stack": (0, 0), "ink a": (0, 1), "spread a": (0, 1)}
+    assert viewer.layers[-1].name == "spread a"  # where it was, to be hidden by a second click
+    viewer.layers["spread a"].visible = False
+    assert [layer.name for layer in viewer.layers] == names
+
+
+def test_uncertainty_may_be_looked_at_without_its_ink(viewer):
+    sampled(viewer).visible = False
+    viewer.layers["spread a"].visible = True
+    view = SideBySide(viewer)
+    view.show()
+    assert cells(viewer) == {"stack": (0, 0), "spread a": (0, 1)}
+    viewer.layers.remove("ink a")
+    assert cells(viewer) == {"stack": (0, 0), "spread a": (0, 1)}
+
+
+def test_two_predictions_keep_their_uncertainty_apart(viewer):
+    for k in range(2):
+        viewer.add_layer(stack(name=f"hidden {k}", visible=False))
+    sampled(viewer, "a")
+    sampled(viewer, "b")
+    view = SideBySide(viewer)
+    view.show()
+    viewer.layers["spread a"].visible = viewer.layers["spread b"].visible = True
+    found = cells(viewer)
+    assert found["ink a"] == found["spread a"] == (0, 1)
+    assert found["ink b"] == found["spread b"] == (0, 2)
+
+
+def test_only_what_lies_on_top_of_a_cell_is_named(viewer):
+    top = sampled(viewer)
+    spread = viewer.layers["spread a"]
+    view = SideBySide(viewer)
+    view.show()
+    assert (top.name_overlay.visible, spread.name_overlay.visible) == (True, False)
+    spread.visible = True
+    assert (top.name_overlay.visible, spread.name_overlay.visible) == (False, True)
+    spread.visible = False
+    assert top.name_overlay.visible
+    view.hide()
+    assert not top.name_overlay.visible
+    assert not spread.name_overlay.visible

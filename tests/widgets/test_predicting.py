@@ -81,7 +81,7 @@ def test_a_plane_too_large_for_memory_is_shown_thinned_out_and_read_from_the_sto
     dock.source.choose_checkpoint(request.getfixturevalue(network))
     run(dock, qtbot)
     whole = np.asarray(inks(viewer)[-1].data)
-    monkeypatch.setattr("napari_ink.widgets.live_ink._MOST_BYTES", whole.nbytes // 9)
+    monkeypatch.setattr("napari_ink.widgets.growing_ink._MOST_BYTES", whole.nbytes // 9)
     dock.settings.tile.setValue(80)  # another tile: a store of its own
     seen = []
     dock.runner.progress.connect(lambda *_: seen.append(np.asarray(inks(viewer)[-1].data[0])))

@@ -24,6 +24,7 @@ from napari_ink.widgets.warm_up import keep_triton_out
 
 if TYPE_CHECKING:
     from napari_ink.inference.plan import PredictionPlan
+    from napari_ink.inference.store import PredictionStore
     from napari_ink.models.info import CheckpointInfo
     from napari_ink.volumes.fragment import Fragment
 
@@ -62,7 +63,7 @@ class PredictionStarted:
     store : Path
         Where the result is kept.
     kept : int
-        Blocks that an earlier run finished; they come first.
+        Blocks that an earlier run finished, or took samples of; they come first.
     """
 
     plan: PredictionPlan
@@ -77,7 +78,14 @@ class PredictionNotice:
     text: str
 
 
-Record = PredictionStarted | PredictionNotice | TileDone
+@dataclass(frozen=True)
+class SamplesChosen:
+    """How many samples are enough, once they are chosen."""
+
+    needed: int
+
+
+Record = PredictionStarted | PredictionNotice | SamplesChosen | TileDone
 
 
 def store_path(request: PredictionRequest, checkpoint: str) -> Path:
@@ -153,20 +161,32 @@ def _steps(request: PredictionRequest, stop: Event) -> Iterator[Record]:
         )
     path = store_path(request, model.info.fingerprint)
     plan = plan_prediction(fragment, model, as_recorded(path, request.settings))
-    kept = round(PredictionStore.open(path).finished * plan.total) if path.exists() else 0
+    kept = blocks_kept(PredictionStore.open(path), plan) if path.exists() else 0
     if stop.is_set():
         return
     yield PredictionStarted(plan, path, kept)
     notices: deque[str] = deque()
     with closing(run_plan(plan, fragment, model, store=path, notice=notices.append)) as blocks:
+        turn = 0
         for tile in blocks:
             while notices:
                 yield PredictionNotice(notices.popleft())
+            if tile.samples != turn and plan.monte_carlo is not None and plan.monte_carlo.chosen:
+                turn = tile.samples
+                if turn > 1:  # while the first is under way the others are chosen
+                    yield SamplesChosen(len(PredictionStore.open(path).order))
             yield tile
             if stop.is_set():
                 return
     while notices:
         yield PredictionNotice(notices.popleft())
+
+
+def blocks_kept(store: PredictionStore, plan: PredictionPlan) -> int:
+    """Of how many of the plan's blocks a store has something."""
+    if store.samples is None:
+        return sum(store.holds(block) for block in plan.blocks)
+    return sum(store.samples.counts[block] > 0 for block in plan.blocks)
 
 
 class StoppingWorker(GeneratorWorker):
@@ -192,6 +212,8 @@ class PredictionJob:
     -------
     started : PredictionStarted
     tile : TileDone
+    chosen : int
+        So many samples are enough.
     notice : str
     failed : Exception
         Already shown to the user.
@@ -201,6 +223,7 @@ class PredictionJob:
 
     started = Signal(PredictionStarted)
     tile = Signal(TileDone)
+    chosen = Signal(int)
     notice = Signal(str)
     failed = Signal(Exception)
     finished = Signal(bool)
@@ -210,6 +233,7 @@ class PredictionJob:
         self._stop = Event()
         self._worker: StoppingWorker | None = None
         self._complete = False
+        self._done = 0
 
     @property
     def running(self) -> bool:
@@ -245,13 +269,16 @@ class PredictionJob:
         if isinstance(record, PredictionStarted):
             self.started.emit(record)
             if self.running:
-                self._worker.pbar.total = record.plan.total
+                self._worker.pbar.total = record.plan.steps
         elif isinstance(record, PredictionNotice):
             self.notice.emit(record.text)
+        elif isinstance(record, SamplesChosen):
+            self.chosen.emit(record.needed)
         else:
+            news, self._done = record.index - self._done, record.index
             self.tile.emit(record)
-            if self.running:
-                self._worker.pbar.update(1)
+            if self.running and news > 0:
+                self._worker.pbar.update(news)
 
     def _on_errored(self, error: Exception) -> None:
         from napari.utils.notifications import notification_manager, show_error

@@ -1,26 +1,26 @@
-"""The ink layer that fills up while a prediction runs."""
+"""The layers that fill up while a prediction runs: its ink, and of samples how sure that is."""
 
 from __future__ import annotations
 
-import math
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from superqt.utils import qthrottled
 
 from napari_ink._layers import (
+    DOUBTS,
     carried,
+    doubt_look,
+    doubt_name,
     fragment_of,
     ink_arguments,
-    ink_levels,
     ink_look,
     ink_metadata,
+    is_doubt,
     is_ink,
 )
-from napari_ink._lazy import LazyArray
-from napari_ink._prediction_layers import StoredLevel
 from napari_ink.errors import InkError
+from napari_ink.widgets.growing_ink import GrowingInk
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
@@ -30,61 +30,13 @@ if TYPE_CHECKING:
     from napari_ink.widgets.job import PredictionStarted
 
 _REFRESH_MS = 120
-_MOST_BYTES = 256 * 2**20  # of ink in memory: a plane of 8,000 × 8,000 px
-
-
-class GrowingInk:
-    """The ink of a run that goes on: whole in memory, or thinned out where that is too much.
-
-    What memory does not hold is read from the store, block by block, when it is looked at.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        ``(y, x)``, or ``(z, y, x)`` for a labelled volume.
-    """
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.shape = tuple(shape)
-        self.dtype = np.dtype(np.float32)
-        self.step = 1  # pixels of the plane a pixel in memory, along y and x
-        while self.dtype.itemsize * math.prod(self._thin_shape()) > _MOST_BYTES:
-            self.step *= 2
-        self._array = np.full(self._thin_shape(), np.nan, self.dtype)
-        self.begun = False  # whether there is any
-        self._stored: StoredLevel | None = None
-
-    def _thin_shape(self) -> tuple[int, ...]:
-        return (*self.shape[:-2], *(-(-side // self.step) for side in self.shape[-2:]))
-
-    @property
-    def levels(self) -> list | np.ndarray:
-        """What the layer shows, full resolution first; views, so they fill up by themselves."""
-        held = ink_levels(self._array)
-        if self.step == 1:
-            return held
-        return [LazyArray(self), *(held if isinstance(held, list) else [held])]
-
-    def write(self, tile: TileDone, store: str) -> None:
-        """Take in one finished block, which the store at this path holds already."""
-        step, self.begun = self.step, True
-        y, x = (slice(-(-s.start // step), -(-s.stop // step)) for s in tile.box.slices)
-        first = (y.start * step - tile.box.y0, x.start * step - tile.box.x0)
-        self._array[..., y, x] = tile.probability[..., first[0] :: step, first[1] :: step]
-        if step > 1 and self._stored is None:
-            from napari_ink.inference.store import PredictionStore
-
-            self._stored = StoredLevel(PredictionStore.open(store).ink)
-
-    def read(self, *window: slice) -> np.ndarray:
-        """A window at full resolution, from the store; unknown before there is one."""
-        if self._stored is None:
-            return np.full([part.stop - part.start for part in window], np.nan, self.dtype)
-        return self._stored.read(*window)
 
 
 class LiveInk:
-    """One growing ink, one layer that shows it, redrawn at most eight times a second.
+    """Growing images, a layer for each, redrawn at most eight times a second.
+
+    The ink is there from the beginning. How sure it is can be told of two samples on; those layers
+    come then, hidden, over the ink.
 
     Parameters
     ----------
@@ -93,6 +45,11 @@ class LiveInk:
         The layer predicted on; the ink lies where it lies.
     inverted_grey : bool
         Ink dark on light.
+
+    Attributes
+    ----------
+    layer : Image or None
+        The ink.
     """
 
     def __init__(self, viewer: Viewer, stack: Image, *, inverted_grey: bool = False) -> None:
@@ -101,6 +58,10 @@ class LiveInk:
         self._viewer = viewer
         self._look = ink_look(inverted_grey)
         self._ink: GrowingInk | None = None
+        self._doubts: dict[str, GrowingInk] = {}
+        self._doubt_layers: dict[str, Image] = {}
+        self._place: dict[str, Any] = {}
+        self._earlier: dict[str, Image] = {}  # of this store, to be filled anew
         self._name = ""
         self._hidden: list[Layer] = []
         self._refresh_soon = qthrottled(self._refresh, timeout=_REFRESH_MS)
@@ -119,10 +80,15 @@ class LiveInk:
         """
         fragment, self._name = fragment_of(self.stack), name
         # The newest ink has the cell; the eye brings others back.
-        self._hidden = [layer for layer in self._viewer.layers if is_ink(layer) and layer.visible]
+        self._hidden = [
+            layer
+            for layer in self._viewer.layers
+            if (is_ink(layer) or is_doubt(layer)) and layer.visible
+        ]
         for layer in self._hidden:
             layer.visible = False
         self._ink = GrowingInk(shape)
+        self._place = ink_arguments(self.stack, len(shape), first)
         levels = self._ink.levels
         self.layer = self._viewer.add_image(
             levels,
@@ -130,7 +96,7 @@ class LiveInk:
             name=name,
             metadata=ink_metadata(fragment, "", {}),
             **self._look,
-            **ink_arguments(self.stack, len(shape), first),
+            **self._place,
         )
         return self.layer
 
@@ -138,8 +104,13 @@ class LiveInk:
         """Write down how the ink comes about; take the place of an earlier view of this store."""
         fragment, store = fragment_of(self.stack), str(started.store)
         for layer in list(self._viewer.layers):
-            if is_ink(layer) and layer != self.layer and carried(layer)["store"] == store:
+            if layer == self.layer or carried(layer).get("store") != store:
+                continue
+            if is_ink(layer):
                 self._viewer.layers.remove(layer)
+            elif is_doubt(layer):
+                self._earlier[carried(layer)["role"]] = layer
+                layer.visible = layer in self._hidden
         self.layer.name = self._name  # which that view may have had
         self.layer.metadata = ink_metadata(fragment, store, started.plan.provenance)
 
@@ -147,8 +118,40 @@ class LiveInk:
         """Put one finished block in place and have it drawn soon; nothing after :meth:`drop`."""
         if self._ink is None:
             return
-        self._ink.write(tile, carried(self.layer)["store"])
+        store = carried(self.layer)["store"]
+        self._ink.write(tile, store)
+        if tile.samples > 1:  # one sample has no spread: unknown, not sure
+            if not self._doubts:
+                self._doubts = {role: GrowingInk(self._ink.shape, role) for role in DOUBTS}
+            for doubt in self._doubts.values():
+                doubt.write(tile, store)
+            self._add_doubts()
         self._refresh_soon()
+
+    def _add_doubts(self) -> None:
+        """One layer at a call, so that the window has time in between; once each."""
+        role = next((role for role in DOUBTS if role not in self._doubt_layers), None)
+        if role is None:
+            return
+        levels, earlier = self._doubts[role].levels, self._earlier.get(role)
+        several, layers = isinstance(levels, list), self._viewer.layers
+        look, selected, mine = doubt_look(), set(layers.selection), carried(self.layer)
+        if earlier is not None and earlier in layers:
+            if earlier.multiscale == several:
+                earlier.data = levels
+                self._doubt_layers[role] = earlier
+                return
+            look["visible"] = earlier.visible
+            layers.remove(earlier)
+        self._doubt_layers[role] = self._viewer.add_image(
+            levels,
+            multiscale=several,
+            name=doubt_name(self._name, role),
+            metadata=ink_metadata(mine["fragment"], mine["store"], mine["provenance"], role),
+            **look,
+            **self._place,
+        )
+        layers.selection = selected & set(layers)
 
     def end(self) -> None:
         """Draw what is there and let go of the ink; without any, all is as it was before."""
@@ -160,9 +163,11 @@ class LiveInk:
             for other in self._hidden:
                 other.visible = True
         elif ink is not None:
+            for _ in self._doubts:
+                self._add_doubts()
             self._refresh(thumbnail=True)
             self._complete_record()
-        self._ink = None
+        self._ink, self._doubts = None, {}
 
     def _complete_record(self) -> None:
         """What only the run could tell: when, how long, what memory it had to do with."""
@@ -171,17 +176,19 @@ class LiveInk:
         with suppress(InkError):  # the plan's own record stays
             mine = carried(self.layer)
             record = PredictionStore.open(mine["store"]).provenance
-            self.layer.metadata = ink_metadata(mine["fragment"], mine["store"], record)
+            for layer in (self.layer, *self._doubt_layers.values()):
+                role = carried(layer)["role"]
+                layer.metadata = ink_metadata(mine["fragment"], mine["store"], record, role)
 
     def drop(self) -> None:
-        """Forget layer and ink: the user removed one of the layers."""
+        """Forget layers and ink: the user removed one of them."""
         self._refresh_soon.cancel()
         self.layer = self._ink = None
-
-    def holds(self, layer) -> bool:
-        """Whether the layer is this run's stack or ink."""
-        return layer == self.stack or (self.layer is not None and layer == self.layer)
+        self._doubts, self._doubt_layers = {}, {}
 
     def _refresh(self, thumbnail: bool = False) -> None:
-        if self.layer is not None:
-            self.layer.refresh(thumbnail=thumbnail, highlight=False, extent=False)
+        if self.layer is None:
+            return
+        for layer in (self.layer, *self._doubt_layers.values()):
+            if layer.visible or thumbnail:
+                layer.refresh(thumbnail=thumbnail, highlight=False, extent=False)

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_ink._layers import carried, fragment_of, is_ink, is_stack
+from napari_ink._layers import carried, fragment_of, is_doubt, is_ink, is_stack, show_scale
 from napari_ink._preferences import read_preferences, remember
 from napari_ink.analysis.places import pixel_size, usual_side
 from napari_ink.errors import InkError
@@ -34,6 +34,7 @@ from napari_ink.widgets.provenance import ProvenanceDialog
 from napari_ink.widgets.region import RegionPicker
 from napari_ink.widgets.run_view import RunView
 from napari_ink.widgets.runner import Runner
+from napari_ink.widgets.samples_kept import remember_samples
 from napari_ink.widgets.settings_view import SettingsView
 from napari_ink.widgets.shared_model import shared_model
 from napari_ink.widgets.source_view import EmptyView, SourceView
@@ -77,7 +78,10 @@ class PredictDock(QWidget):
         self._on_layers()
         if stack is not None:  # another dock is about it already
             self.source.choose_layer(stack)
-        for layer in filter(is_ink, napari_viewer.layers):
+        for layer in napari_viewer.layers:
+            if is_doubt(layer):
+                show_scale(layer)
+        for layer in filter(is_ink, list(napari_viewer.layers)):
             self._take_up(layer)
         QTimer.singleShot(_WARM_UP_MS, self._warm_up)
 
@@ -106,6 +110,7 @@ class PredictDock(QWidget):
         self.source.checkpoint_chosen.connect(self._on_checkpoint_chosen)
         self.settings.draw_wanted.connect(self._on_draw_wanted)
         self.settings.folder_wanted.connect(self._on_folder_wanted)
+        self.settings.samples.changed.connect(self._on_samples)
         self.run.predict_wanted.connect(self._on_predict)
         self.run.cancel_wanted.connect(self.runner.cancel)
         self.run.provenance_wanted.connect(self._on_provenance)
@@ -186,6 +191,8 @@ class PredictDock(QWidget):
             self.source.choose_layer(inserted)
         if inserted and is_ink(inserted):
             self._take_up(inserted)
+        if inserted and is_doubt(inserted):
+            show_scale(inserted)
         self._show_ink()
         self._show_ready()
 
@@ -217,6 +224,7 @@ class PredictDock(QWidget):
                 self.model.choose_settings(
                     asked["task"], tuple(asked["layers"]), asked["reverse_depth"]
                 )
+                self.model.choose_samples(asked)
         if any(map(is_stack, self._viewer.layers)):
             self.side_by_side.show()
 
@@ -322,6 +330,10 @@ class PredictDock(QWidget):
 
     def _on_preference(self, _value) -> None:
         remember(device=self.model.device, tile=self.model.tile)
+
+    def _on_samples(self) -> None:
+        remember_samples(self.model)
+        self._show_ready()
 
     # --- the run --------------------------------------------------------------------------------
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from psygnal import SignalGroupDescriptor
 
 from napari_ink.inference.direction import is_flipped, reading_order
 from napari_ink.inference.doubts import LARGEST_SCALE_ERROR, doubts_at_sight, scale_error
 from napari_ink.inference.settings import Box, PredictionSettings
+from napari_ink.models.registry import GATED
 
 if TYPE_CHECKING:
     from napari_ink.models.checkpoint import CheckpointInfo
@@ -53,6 +54,14 @@ class PredictModel:
         Pixels; 0: chosen by the plan.
     overlap : float
         Share of a tile's side; 0: tiles overlap by the halo.
+    samples : int
+        Sub-networks to average over; 1: a single pass.
+    tolerance : float
+        Standard error below which a block takes no more samples; 0: all take all.
+    dropout, gate_noise : float or None
+        Of the samples; ``None``: as the checkpoint was trained.
+    seed : int
+        Of the samples.
     trained_on : str
         That the checkpoint was trained on this fragment, once somebody has looked; empty: it was
         not, or nobody has.
@@ -74,6 +83,11 @@ class PredictModel:
     runtime: str = PredictionSettings.runtime
     tile: int = 0
     overlap: float = 0.0
+    samples: int = PredictionSettings.samples
+    tolerance: float = 0.0
+    dropout: float | None = PredictionSettings.dropout
+    gate_noise: float | None = PredictionSettings.gate_noise
+    seed: int = PredictionSettings.seed
     trained_on: str = ""
     running: bool = False
 
@@ -106,6 +120,35 @@ class PredictModel:
             self.layers = layers
         self.reverse_depth = reverse_depth
 
+    def choose_samples(self, asked: Mapping[str, Any]) -> None:
+        """Take over how an earlier prediction was sampled, from the settings in its record."""
+        self.samples = asked.get("samples", PredictionSettings.samples)
+        if self.samples == 1 or self.info is None:
+            return
+        self.tolerance = asked["tolerance"] or 0.0
+        self.seed = asked["seed"]
+        for name in ("dropout", "gate_noise"):
+            own = self.info.arguments.get(name, 0.0)
+            setattr(self, name, None if asked[name] == own else asked[name])
+
+    @property
+    def can_sample(self) -> bool:
+        """Whether the checkpoint's network has gates, so that sub-networks can be drawn of it."""
+        return self.info is not None and self.info.architecture in GATED
+
+    @property
+    def samples_asked(self) -> dict[str, Any]:
+        """What the settings say of samples; nothing for a single pass."""
+        if self.samples == 1 or not self.can_sample:
+            return {}
+        return {
+            "samples": self.samples,
+            "tolerance": self.tolerance or None,
+            "dropout": self.dropout,
+            "gate_noise": self.gate_noise,
+            "seed": self.seed,
+        }
+
     @property
     def layer_bounds(self) -> tuple[int, int] | None:
         """First and end of the stored layers, half-open."""
@@ -133,6 +176,8 @@ class PredictModel:
                 f"This checkpoint takes {self.info.depth} layers, the fragment has "
                 f"{self.fragment.shape[0]}. Choose another checkpoint."
             )
+        if self.samples_asked and self.runtime == "openvino-int8":
+            return "Samples cannot be taken in int8: choose the runtime torch or openvino."
         return None
 
     @property
@@ -159,6 +204,7 @@ class PredictModel:
             precision=self.precision,
             runtime=self.runtime,
             interactive=True,
+            **self.samples_asked,
         )
 
 

@@ -53,20 +53,34 @@ class RunProgress:
             self._times.popleft()
 
     @property
+    def bar(self) -> tuple[int, int]:
+        """How far the bar is, and its length."""
+        return self.done, self.total
+
+    @property
+    def left(self) -> float:
+        """Blocks to compute still."""
+        return self.total - self.done
+
+    @property
     def seconds(self) -> float:
         """Since the run began."""
         return self.clock() - self.started
 
     def line(self) -> str:
         """``blocks 34/120 · 1.2 Mpx/s · 41 s left · cpu``."""
-        parts = [f"blocks {self.done}/{self.total}"]
+        return " · ".join([f"blocks {self.done}/{self.total}", *self._speed(), self.device])
+
+    def _speed(self, at_most: str = "") -> list[str]:
+        """Rate and time left, once they are known."""
         (before, pixels0, blocks0), (now, pixels, blocks) = self._times[0], self._times[-1]
-        if now > before and blocks > blocks0:
-            parts.append(f"{(pixels - pixels0) / (now - before) / 1e6:.2g} Mpx/s")
-            left = (self.total - self.done) * (now - before) / (blocks - blocks0)
-            parts.append(f"{duration(left)} left")
-        parts.append(self.device)
-        return " · ".join(parts)
+        if now <= before or blocks <= blocks0:
+            return []
+        left = self.left * (now - before) / (blocks - blocks0)
+        return [
+            f"{(pixels - pixels0) / (now - before) / 1e6:.2g} Mpx/s",
+            f"{at_most}{duration(left)} left",
+        ]
 
 
 def duration(seconds: float) -> str:

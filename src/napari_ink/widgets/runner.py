@@ -14,11 +14,14 @@ from napari_ink.widgets.folders import short_path
 from napari_ink.widgets.job import PredictionJob, PredictionRequest, PredictionStarted
 from napari_ink.widgets.live_ink import LiveInk
 from napari_ink.widgets.progress import RunProgress, duration
+from napari_ink.widgets.samples_progress import progress_of
+from napari_ink.widgets.samples_words import kept_words, sampled_words
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
     from napari.viewer import Viewer
 
+    from napari_ink.inference.plan import PredictionPlan
     from napari_ink.inference.settings import PredictionSettings, TileDone
     from napari_ink.widgets.predict_model import PredictModel
     from napari_ink.widgets.side_by_side import SideBySide
@@ -59,6 +62,8 @@ class Runner:
         self._job: PredictionJob | None = None
         self._live: LiveInk | None = None
         self._progress: RunProgress | None = None
+        self._plan: PredictionPlan | None = None
+        self._from_store = 0
         self._kept, self._kept_in = 0, Path()
         self._reason = ""
         self._folder = Path()
@@ -78,13 +83,20 @@ class Runner:
         job = self._job = PredictionJob(request)
         job.started.connect(self._on_started)
         job.tile.connect(self._on_tile)
+        job.chosen.connect(self._on_chosen)
         job.notice.connect(self._on_notice)
         job.failed.connect(self._on_failed)
         job.finished.connect(self._on_finished)
         self._model.running = True
         self.said.emit("Loading the network …")
         self._side_by_side.naming = False
-        name = ink_name(model.fragment.name, model.layers, model.layer_bounds, model.reverse_depth)
+        name = ink_name(
+            model.fragment.name,
+            model.layers,
+            model.layer_bounds,
+            model.reverse_depth,
+            settings.samples > 1,
+        )
         self._live.begin(name, *ink_shape(model))
         self._side_by_side.show()
         # The first drawing of a grid takes its time, and several times that beside a busy network.
@@ -114,19 +126,25 @@ class Runner:
         if live is not None:
             live.drop()
         if job is not None:
-            for signal in (job.started, job.tile, job.notice, job.failed, job.finished):
+            signals = (job.started, job.tile, job.chosen, job.notice, job.failed, job.finished)
+            for signal in signals:
                 signal.disconnect()
             job.cancel()
 
     def _on_started(self, started: PredictionStarted) -> None:
         self._kept, self._kept_in = started.kept, started.store
-        self._progress = RunProgress(started.plan.total, started.plan.settings.device)
+        self._plan, self._from_store = started.plan, 0
+        self._progress = progress_of(started.plan)
         if self._live.layer is not None:
             self._live.identify(started)
         self._tell()
 
+    def _on_chosen(self, needed: int) -> None:
+        self._progress.needed = needed
+
     def _on_tile(self, tile: TileDone) -> None:
-        self._progress.add(tile, from_store=self._progress.done < self._kept)
+        self._progress.add(tile, from_store=self._from_store < self._kept)
+        self._from_store += 1
         self._live.write(tile)
         self._tell()
 
@@ -147,18 +165,23 @@ class Runner:
     def _tell(self) -> None:
         if not self._reason:
             state = self._progress
-            self.progress.emit(state.done, state.total, state.line())
+            self.progress.emit(*state.bar, state.line())
 
     def _summary(self, complete: bool) -> str:
-        state = self._progress
+        state, plan = self._progress, self._plan
         if state is None:
             return self._reason or "Stopped"
         if complete and state.done == state.total:
-            done = f"Done: {state.total} blocks in {duration(state.seconds)} on {state.device}."
+            done = f"{plan.total} blocks"
+            if plan.monte_carlo is not None:
+                done = sampled_words(self._kept_in, plan)
+            done = f"Done: {done} in {duration(state.seconds)} on {state.device}."
             return f"{done} Kept in {short_path(self._folder, 60)}"
         reason = (self._reason or "Stopped").removesuffix(".")
         if not state.done or not self._kept_in.exists():
             return f"{reason}."
+        if plan.monte_carlo is not None:
+            return f"{reason}. {kept_words(self._kept_in, plan, state.needed)}"
         return (
             f"{reason}. {state.done} of {state.total} blocks are kept: Predict goes on from there."
         )

@@ -17,6 +17,7 @@ from superqt import QCollapsible, QLabeledRangeSlider
 
 from napari_ink.widgets.form import Note, add_row, in_a_row, narrow, new_form
 from napari_ink.widgets.predict_model import PredictModel, Region, fit_window
+from napari_ink.widgets.samples_view import SamplesControls
 from napari_ink.widgets.tooltips import PREDICT as TIPS
 
 DEVICES = {
@@ -67,6 +68,7 @@ class SettingsView(QWidget):
         }
         self.shapes, self.draw = narrow(QComboBox()), QPushButton("Draw")
         self.shapes.setPlaceholderText("none yet")
+        self.samples = SamplesControls(self._model)
         self.device = narrow(QComboBox())
         for value, text in DEVICES.items():
             self.device.addItem(text, value)
@@ -116,10 +118,12 @@ class SettingsView(QWidget):
         self.shape_row = in_a_row(self.shapes, self.draw, stretch=0)
         self.shape_row.setToolTip(TIPS["shapes"])
         self.shape_label = add_row(form, "", self.shape_row, self.shapes)
+        self.samples.add_to(form)
         add_row(form, "Dev&ice", self.device)
 
         inside = QWidget()
         more = new_form(inside)
+        self.samples.add_advanced(more)
         add_row(more, "Tile", self.tile)
         add_row(more, "Overlap", self.overlap)
         add_row(more, "Precision", self.precision)
@@ -160,6 +164,7 @@ class SettingsView(QWidget):
 
     def leave(self) -> None:
         """Hear no more of the model, which may outlive this view."""
+        self.samples.leave()
         for name in _SHOWN:
             getattr(self._model.events, name).disconnect(self._fill)
 

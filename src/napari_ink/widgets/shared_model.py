@@ -9,6 +9,7 @@ from psygnal import Signal
 
 from napari_ink._preferences import read_preferences
 from napari_ink.widgets.predict_model import PredictModel
+from napari_ink.widgets.samples_kept import samples_in
 from napari_ink.widgets.side_by_side import SideBySide
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ class SharedModel:
         self._viewer = viewer
         self._docks: WeakSet[object] = WeakSet()
         preferences = read_preferences()
-        self.model = PredictModel(device=preferences.device, tile=preferences.tile)
+        self.model = PredictModel(
+            device=preferences.device, tile=preferences.tile, **samples_in(preferences)
+        )
         self.side_by_side = SideBySide(viewer)
 
     @property

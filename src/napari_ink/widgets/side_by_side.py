@@ -2,12 +2,12 @@
 
 Cells of the grid are groups of consecutive layers, so one added mask would push the ink into
 another cell. As long as the view is on, the order of the layers is therefore kept: all that is seen
-on the stack first, then the visible ink.
+on the stack first, then the visible ink, and over it how sure it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from psygnal import Signal
 
-from napari_ink._layers import is_ink, is_stack
+from napari_ink._layers import DOUBTS, carried, is_ink, is_stack
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
@@ -40,6 +40,7 @@ class SideBySide:
         self._viewer = viewer
         self._before: dict | None = None
         self._named: list[tuple[Layer, bool]] = []
+        self._covered: list[Layer] = []  # whose names gave way to that of a layer above
         self._naming = True
         self._stack: Image | None = None
         self._arranging = False
@@ -141,14 +142,15 @@ class SideBySide:
         self._arranging = True
         try:
             layers = list(self._viewer.layers)
-            ink = [layer for layer in layers if is_ink(layer) and layer.visible]
-            left = [layer for layer in layers if layer.visible and layer not in ink]
+            inks = [one for one in predictions(layers) if any(layer.visible for layer in one)]
+            right = [layer for one in inks for layer in one]
+            left = [layer for layer in layers if layer.visible and layer not in right]
             stacks = [layer for layer in left if is_stack(layer)]
             seen = [layer for layer in stacks if layer == self._stack] or stacks[-1:]
             under = [layer for layer in stacks if layer not in seen]
             left = under + seen + [layer for layer in left if layer not in stacks]
-            hidden = [layer for layer in layers if not layer.visible]
-            order, stride, columns = in_cells(left, hidden, ink)
+            hidden = [layer for layer in layers if not layer.visible and layer not in right]
+            order, stride, columns = with_doubts(left, hidden, inks)
             for position, layer in enumerate(order):
                 at = self._viewer.layers.index(layer)
                 if at != position:
@@ -158,29 +160,72 @@ class SideBySide:
             for layer in layers:
                 layer.events.visible.connect(self._arrange)  # once, however often it is called
             if self._naming:
-                self._name(seen + ink)
+                tops = [[layer for layer in one if layer.visible][-1] for one in inks]
+                self._name(seen + tops, right)
             self._named = [(layer, was) for layer, was in self._named if layer in layers]
         finally:
             self._arranging = False
 
-    def _name(self, layers: list[Image]) -> None:
+    def _name(self, layers: list[Image], right: list[Image]) -> None:
+        """Name what is seen in each cell, and on the right nothing that lies below it."""
         known = [layer for layer, _ in self._named]
         for layer in layers:
             if layer not in known:
                 self._named.append((layer, bool(layer.name_overlay.visible)))
+            if layer not in known or layer in self._covered:
                 layer.name_overlay.visible = True
+        self._covered = [layer for layer in right if layer not in layers and layer in known]
+        for layer in self._covered:
+            layer.name_overlay.visible = False
 
 
-def in_cells(left: list, hidden: list, ink: list) -> tuple[list, int, int]:
+def predictions(layers: Sequence[Layer]) -> list[list[Image]]:
+    """The layers of each prediction, in the order in which they lie over one another."""
+    found: list[list[Image]] = [[layer] for layer in layers if is_ink(layer)]
+    by_store = {carried(one[0])["store"]: one for one in found}
+    for role in DOUBTS:
+        for layer in layers:
+            mine = carried(layer)
+            if mine.get("role") != role:
+                continue
+            if mine["store"] not in by_store:  # its ink was removed
+                by_store[mine["store"]] = []
+                found.append(by_store[mine["store"]])
+            by_store[mine["store"]].append(layer)
+    return found
+
+
+def with_doubts(left: list, hidden: list, inks: list[list]) -> tuple[list, int, int]:
+    """:func:`in_cells` for predictions of which some layers are hidden.
+
+    These stay with their ink where that can be, so that they are found there in the list and no
+    layer moves when one is shown. Otherwise they lie on top while all of them are hidden, and
+    below the stack once one is shown.
+    """
+    shown = [[layer for layer in one if layer.visible] for one in inks]
+    waiting = [layer for one in inks for layer in one if not layer.visible]
+    found, on_top = in_cells(left, hidden, inks), []
+    if found is None and all(len(one) == 1 for one in shown):
+        found, on_top = in_cells(left, hidden, shown), waiting
+    if found is None:
+        found, on_top = in_cells(left, [*waiting, *hidden], shown), []
+    if found is not None:
+        order, stride, columns = found
+        return [*order, *on_top], stride, columns
+    return apart(left, [*waiting, *hidden], [layer for one in shown for layer in one])
+
+
+def in_cells(left: list, hidden: list, inks: list[list]) -> tuple[list, int, int] | None:
     """An order and a stride that put ``left`` into the first cell and each ink into its own.
 
     Hidden layers draw nothing, so they fill the groups up; groups of them alone take no cell.
-    Where there are too few of them to give each ink its own group, inks share cells on the right.
 
     Parameters
     ----------
-    left, hidden, ink : list
-        Layers to be seen in the first cell, not to be seen, and to be seen on the right.
+    left, hidden : list
+        Layers to be seen in the first cell, and not to be seen.
+    inks : list of list
+        Layers of each cell on the right.
 
     Returns
     -------
@@ -190,15 +235,23 @@ def in_cells(left: list, hidden: list, ink: list) -> tuple[list, int, int]:
         Layers a cell.
     columns : int
         Cells in the row.
+
+    ``None`` where there are too few hidden layers.
     """
-    for stride in range(len(left) + len(hidden), max(1, len(left)) - 1, -1):
+    least = max(1, len(left), *(len(one) for one in inks)) if inks else 1
+    for stride in range(len(left) + len(hidden), least - 1, -1):
         first = stride - len(left)
-        spare = len(hidden) - first - (stride - 1) * (len(ink) - 1)
-        if ink and spare >= 0:
+        spare = len(hidden) - first - sum(stride - len(one) for one in inks[:-1])
+        if inks and spare >= 0:
             fill = iter(hidden)
             order = [*islice(fill, first), *left]
-            for layer in ink:
-                order += [layer, *islice(fill, stride - 1)]
-            return [*order, *fill], stride, 1 + len(ink)
+            for one in inks:
+                order += [*one, *islice(fill, stride - len(one))]
+            return [*order, *fill], stride, 1 + len(inks)
+    return None
+
+
+def apart(left: list, hidden: list, inks: list) -> tuple[list, int, int]:
+    """Where there are too few hidden layers: inks share cells on the right."""
     stride = max(1, len(left) + len(hidden))
-    return [*hidden, *left, *ink], stride, 1 + max(1, -(-len(ink) // stride))
+    return [*hidden, *left, *inks], stride, 1 + max(1, -(-len(inks) // stride))

@@ -84,7 +84,7 @@ class SourceView(QWidget):
         self.checkpoint_line.setToolTip(TIPS["checkpoint"])
 
         form = new_form(self)
-        add_row(form, "Frag&ment", self.layers)
+        add_row(form, "Fra&gment", self.layers)
         add_row(form, "", self.fragment_line)
         self.voxel_label = add_row(form, "Vo&xel size", self.voxel_size)
         self.show_voxel_size(None, ask=False)

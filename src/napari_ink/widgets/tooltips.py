@@ -37,6 +37,22 @@ PREDICT = {
     "shape": "Only the selected rectangles of a shapes layer.",
     "shapes": "The shapes layer whose rectangles are predicted.",
     "draw": "Add a shapes layer over the stack and draw a rectangle.",
+    "samples": (
+        "Over how many networks the ink is averaged. Each has other parts switched off, as while "
+        "it was trained: where they disagree, the ink is uncertain, and their mean is calmer than "
+        "any one. 1 is the network itself, once. A run that is stopped goes on, and so does one "
+        "of which more samples are asked later."
+    ),
+    "samples_1": "A single pass of the network itself: the quick look.",
+    "samples_60": "60 samples: enough for a map of uncertainty.",
+    "samples_360": "360 samples, for a map that is to be published: let it run over night.",
+    "tolerance": (
+        "A block takes no more samples once its mean is sure to within this, in probability (the "
+        "standard error). None: all blocks take all samples."
+    ),
+    "dropout": "Share of the channels that each sample switches off, from 0 to .9.",
+    "gate_noise": "How much each sample shakes the weights of its experts; 0: not at all.",
+    "seed": "The same seed draws the same samples, on any machine.",
     "device": "Where the network runs. Auto takes a graphics card if there is one.",
     "advanced": "Settings that are well chosen by themselves.",
     "tile": (
@@ -56,7 +72,7 @@ PREDICT = {
     "change_folder": "Choose another folder for predictions.",
     "predict": "Find the ink. The same settings go on where they were stopped. [Return]",
     "cancel": "Stop at the next block. What is finished stays and is not computed again. [Esc]",
-    "status": "Finished blocks, pixels a second, time left, and where the network runs.",
+    "status": "How far it is, pixels a second, time left, and where the network runs.",
     "notes": (
         "What to know before trusting the ink. Networks that saw windows above "
         f"{WIDEST_WINDOW_MM} mm can invent letters, another voxel size than in training blinds "

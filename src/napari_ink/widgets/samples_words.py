@@ -1,0 +1,96 @@
+"""What Monte Carlo samples do, cost and came to, in words, without Qt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_ink.errors import InkError
+from napari_ink.inference.chosen_order import is_worth_choosing, probe_side
+from napari_ink.widgets.predict_model import PredictModel, Region
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_ink.inference.plan import PredictionPlan
+
+#: A sample at a dropout of .2 takes .72 of a pass (benchmarks/monte_carlo.py): (1 − .2)^1.5.
+_NARROWING = 1.5
+#: Of the samples asked for, so many are run where they are chosen: 28 of 60 on the sample.
+_CHOSEN = 0.5
+
+
+def samples_note(model: PredictModel) -> str:
+    """What the chosen number does and what it costs; or why there is no choice."""
+    if model.info is None:
+        return ""
+    if not model.can_sample:
+        return "One pass only: this network has no gates, so no parts of it can be switched off."
+    if model.samples == 1:
+        return ""
+    own = model.info.arguments
+    dropout = own.get("dropout", 0.0) if model.dropout is None else model.dropout
+    noise = own.get("gate_noise", 0.0) if model.gate_noise is None else model.gate_noise
+    if not dropout and not noise:
+        return (
+            "All samples would be the same: this network was trained without dropout and gate "
+            "noise. Set one of them under Advanced."
+        )
+    cost = "At most" if model.tolerance else "About"
+    return (
+        f"{model.samples} networks with random parts switched off: shows where ink is uncertain. "
+        f"{cost} {passes(model, dropout):.0f} × as long as a single pass."
+    )
+
+
+def passes(model: PredictModel, dropout: float) -> float:
+    """What the samples cost, in single passes; roughly."""
+    cost = model.samples * (1 - dropout) ** _NARROWING
+    height, width = (0, 0) if model.fragment is None else model.fragment.shape[1:]
+    side = probe_side(2 ** model.info.arguments.get("levels", 0), None)
+    large = model.region is Region.PAPYRUS and is_worth_choosing(height * width, side)
+    return max(1.0, cost * _CHOSEN if large else cost)
+
+
+def sampled_words(path: Path, plan: PredictionPlan) -> str:
+    """What a finished run came to: ``28 chosen samples, as sure as 60 (± .004)``."""
+    from napari_ink.inference.store import PredictionStore
+
+    asked = plan.monte_carlo.samples
+    try:
+        found = PredictionStore.open(path).sampled()
+    except InkError:  # removed since
+        return f"{asked} samples"
+    least, most = found["least"], found["most"]
+    if plan.monte_carlo.is_certain:
+        words = "1 sample, which all others equal"
+    elif least != most:
+        words = f"{least} to {most} samples a block, {found['mean']:.0f} on average"
+    elif plan.monte_carlo.chosen and most < asked:
+        words = f"{most} chosen samples, as sure as {asked}"
+    else:
+        words = f"{most} samples"
+    error = f"{found['standard_error']:.3f}".removeprefix("0")
+    return f"{words} (standard error {error})"
+
+
+def kept_words(path: Path, plan: PredictionPlan, needed: int) -> str:
+    """What a run that was stopped leaves, and where the next one begins."""
+    from napari_ink.inference.store import PredictionStore
+
+    try:
+        store = PredictionStore.open(path)
+    except InkError as error:
+        return str(error)
+    counts = {block: int(store.samples.counts[block]) for block in plan.blocks}
+    begun = sum(count > 0 for count in counts.values())
+    if begun < len(counts):
+        return (
+            f"{begun} of {len(counts)} blocks of the first sample are kept: Predict goes on from "
+            "there."
+        )
+    # Blocks that are sure enough have fewer, and get no more.
+    left = [count for block, count in counts.items() if not store.holds(block)]
+    if not left:
+        return "All samples are kept."
+    kept = min(left)
+    return f"{kept} of {needed} samples are kept: Predict goes on with sample {kept + 1}."
