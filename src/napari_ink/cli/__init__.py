@@ -25,6 +25,7 @@ COMMANDS = (
     "evaluate",
     "export",
     "thresholds",
+    "uncertain",
     "review",
     "gates",
     "import-checkpoint",
