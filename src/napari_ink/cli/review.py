@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=int,
         help="show so many regions again with sides swapped: how far does the reader agree with "
-        "himself? (default 0)",
+        "themselves? (default 0)",
     )
     add("--seed", metavar="S", type=int, help="of places, sides and repeats (default 0)")
     add("--reader", metavar="NAME", help="who is going to judge")

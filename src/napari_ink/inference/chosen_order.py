@@ -1,14 +1,14 @@
 """Which samples to run: few that stand for many.
 
 What sub-networks disagree about is much the same all over a fragment. So each of many candidates
-is tried on a few small windows, and those are run over the whole map, in that order, whose running
-mean and mean square there stay as near as can be to those of all candidates (greedy, as in kernel
-herding: Chen, Welling and Smola, *Super-Samples from Kernel Herding*, UAI 2010, eq. 8, with the
-maps of the windows and their squares for features). Twenty-odd chosen samples find the mean that
-sixty random ones find.
+is tried on a few small windows, and those few are run over the whole map that stand best for all of
+them there: found by kernel herding (Chen, Welling and Smola, *Super-Samples from Kernel Herding*,
+UAI 2010, eq. 8, with a Gaussian kernel of the windows' maps), then bettered by exchanging one for
+another until no exchange helps. They run in the order in which the first ones, too, stand best for
+all. Some twenty chosen samples find the mean that sixty random ones find.
 
-How much better than random ones they are is measured, not assumed: chosen on half of the windows,
-judged on the other half, both ways round.
+How much better than random ones they are is measured, not assumed: on other windows than those they
+were chosen on, for several numbers of samples, since the luck of one would flatter.
 """
 
 from __future__ import annotations
@@ -19,15 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_ink.inference.monte_carlo import LEAST_SAMPLES, MonteCarlo
-from napari_ink.inference.tiles import round_up
 
-#: Windows that a candidate is tried on, and their side in pixels at least.
-WINDOWS, SIDE = 32, 24
-#: Candidates for each sample asked for: the mean of all is then twice as sure as asked, or more.
-_CANDIDATES_A_SAMPLE = 4
-#: Trying is worth it on maps this many times larger than what is tried on: then it costs less
-#: than a tenth of the samples.
-WORTH = 64
+#: Numbers of samples for which the error is measured, to tell it for all.
+_SIZES = 12
+#: Squared width of the kernel, in mean squared distances of a map from all maps' mean.
+_KERNEL_WIDTH = 3.0
 
 
 @dataclass(frozen=True)
@@ -59,95 +55,139 @@ class SampleOrder:
         return self.factors[min(count, len(self)) - 1]
 
 
-def is_worth_choosing(plan_area: int, probe_side: int) -> bool:
-    """Whether a map of so many pixels is large enough to try candidates first."""
-    return plan_area >= WORTH * WINDOWS * probe_side**2
-
-
-def probe_side(multiple_of: int, window: int | None) -> int:
-    """Side of the windows that candidates are tried on, in pixels.
-
-    Parameters
-    ----------
-    multiple_of : int
-        Of the network.
-    window : int, optional
-        Fixed by the checkpoint's recipe.
-    """
-    return window or round_up(SIDE, multiple_of)
-
-
-def candidates_for(samples: int) -> int:
-    """How many candidates are tried for so many samples: a power of two."""
-    return 1 << (_CANDIDATES_A_SAMPLE * samples - 1).bit_length()
-
-
-def chosen_order(maps: np.ndarray, monte_carlo: MonteCarlo, begun: Sequence[int]) -> SampleOrder:
+def chosen_order(
+    maps: np.ndarray, judged: np.ndarray, monte_carlo: MonteCarlo, begun: Sequence[int]
+) -> SampleOrder:
     """From the candidates' maps to the order in which to run them.
 
     Parameters
     ----------
     maps : numpy.ndarray
-        ``(candidates, windows, pixels)``.
+        On the windows to choose on, ``(candidates, pixels)``.
+    judged : numpy.ndarray
+        On those to judge on, ``(candidates, pixels)``.
     monte_carlo : MonteCarlo
         Says how many random samples' worth it shall be.
     begun : sequence of int
         Samples that have been run already; they stay in front.
     """
     candidates = len(maps)
-    most = min(monte_carlo.samples, candidates)
-    order = herded(features(maps), most, begun)
-    halves = maps[:, ::2], maps[:, 1::2]
-    errors = [
-        _error(other, herded(features(half), most, begun)) for half, other in (halves, halves[::-1])
-    ]
-    # Of all candidates' mean, and of that mean itself.
-    factors = np.mean(errors, axis=0) + 1 / candidates
-    enough = np.flatnonzero(factors <= 1 / monte_carlo.samples)
-    least = max(len(begun), min(LEAST_SAMPLES, most))
-    end = max(least, int(enough[0]) + 1 if len(enough) else most)
-    return SampleOrder(tuple(order[:end]), tuple(float(f) for f in factors[:end]))
+    least = max(len(begun), min(LEAST_SAMPLES, monte_carlo.samples))
+    most = max(least, min(monte_carlo.samples, candidates))
+    kernel = similarities(maps)
+
+    def errors(count: int) -> np.ndarray:
+        # Of all candidates' mean, and of that mean itself.
+        return squared_errors(judged, chosen(kernel, count, begun)) + 1 / candidates
+
+    sizes = np.unique(np.geomspace(least, most, _SIZES).round().astype(int))
+    counts = np.arange(least, most + 1)
+    told = power_law(sizes, np.array([errors(size)[-1] for size in sizes]), counts)
+    enough = np.flatnonzero(told <= 1 / monte_carlo.samples)
+    end = int(enough[0]) if len(enough) else -1
+    order = chosen(kernel, int(counts[end]), begun)
+    factors = np.maximum(errors(len(order)), told[end])
+    factors[-1] = told[end]
+    return SampleOrder(tuple(order), tuple(float(factor) for factor in factors))
 
 
-def features(maps: np.ndarray) -> np.ndarray:
-    """Maps and their squares, centred, ``(candidates, …)``: mean and spread shall be met."""
-    flat = maps.reshape(len(maps), -1)
-    both = np.concatenate([flat, flat**2], axis=1)
-    return both - both.mean(axis=0)
+def power_law(sizes: np.ndarray, errors: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Errors for all counts, from those measured for some sizes: a falling power of the count."""
+    if len(sizes) == 1:
+        return np.full(len(counts), errors[0])
+    logs = np.log(np.maximum(errors, np.finfo(np.float64).tiny))
+    slope, _ = np.polyfit(np.log(sizes), logs, 1)
+    level = (logs - min(slope, 0.0) * np.log(sizes)).mean()
+    return np.exp(level + min(slope, 0.0) * np.log(counts))
 
 
-def herded(features: np.ndarray, count: int, begun: Sequence[int] = ()) -> list[int]:
-    """Indices of rows, each of which brings the mean of those so far nearest to zero.
+def similarities(maps: np.ndarray) -> np.ndarray:
+    """Gaussian kernel of all pairs of maps, centred, so that rows sum to zero, float64.
 
     Parameters
     ----------
-    features : numpy.ndarray
-        ``(rows, values)``, centred.
+    maps : numpy.ndarray
+        ``(candidates, pixels)``.
+    """
+    flat = maps - maps.mean(axis=0)
+    products = (flat @ flat.T).astype(np.float64)
+    lengths = np.diag(products)
+    distances = lengths[:, None] + lengths - 2 * products
+    width = max(_KERNEL_WIDTH * lengths.mean(), np.finfo(np.float64).tiny)
+    kernel = np.exp(-np.maximum(distances, 0) / (2 * width))
+    return kernel - kernel.mean(axis=0) - kernel.mean(axis=1)[:, None] + kernel.mean()
+
+
+def chosen(products: np.ndarray, count: int, begun: Sequence[int] = ()) -> list[int]:
+    """Indices of rows whose mean is near zero, the first ones' too.
+
+    Parameters
+    ----------
+    products : numpy.ndarray
+        Scalar products of the rows, ``(rows, rows)``; the rows' mean is zero.
     count : int
         How many, at most all rows.
     begun : sequence of int
         The first ones.
     """
-    products = features.astype(np.float64) @ features.T.astype(np.float64)
+    best = exchanged(products, herded(products, count, begun), len(begun))
+    within = products[np.ix_(best, best)]
+    return [best[place] for place in herded(within, count, range(len(begun)))]
+
+
+def herded(products: np.ndarray, count: int, begun: Sequence[int] = ()) -> list[int]:
+    """Indices of rows, each of which brings the mean of those so far nearest to zero."""
     squares = np.diag(products).copy()
-    chosen, along = list(begun), products[list(begun)].sum(axis=0)
-    squares[chosen] = np.inf
-    while len(chosen) < min(count, len(features)):
+    order, along = list(begun), products[list(begun)].sum(axis=0)
+    squares[order] = np.inf
+    while len(order) < min(count, len(products)):
         best = int(np.argmin(squares + 2 * along))  # ‖sum + row‖² − ‖sum‖²
-        chosen.append(best)
+        order.append(best)
         squares[best] = np.inf
         along = along + products[best]
-    return chosen
+    return order
 
 
-def _error(maps: np.ndarray, order: Sequence[int]) -> np.ndarray:
-    """Squared error of the running mean against all maps' mean, in their mean variance."""
-    flat = maps.reshape(len(maps), -1).astype(np.float64)
-    flat = flat - flat.mean(axis=0)
-    variance = (flat**2).mean() * len(flat) / (len(flat) - 1)
-    sums = np.zeros(flat.shape[1])
-    errors = []
-    for count, index in enumerate(order, start=1):
-        sums += flat[index]
-        errors.append(((sums / count) ** 2).mean() / max(variance, np.finfo(np.float64).tiny))
-    return np.array(errors)
+def exchanged(products: np.ndarray, order: Sequence[int], fixed: int) -> list[int]:
+    """Rows exchanged, one for one of the others, until no exchange brings the mean nearer to zero.
+
+    Parameters
+    ----------
+    products : numpy.ndarray
+        As in :func:`chosen`.
+    order : sequence of int
+        What to begin with.
+    fixed : int
+        So many of the first stay.
+    """
+    order, squares = np.array(order, int), np.diag(products)
+    others = np.setdiff1d(np.arange(len(products)), order)
+    if len(order) == fixed or not len(others):
+        return order.tolist()
+    along = products[order].sum(axis=0)
+    while True:
+        out = order[fixed:]
+        leaving = squares[out] - 2 * along[out]
+        coming = squares[others] + 2 * along[others]
+        change = leaving[:, None] + coming - 2 * products[np.ix_(out, others)]
+        left, come = np.unravel_index(np.argmin(change), change.shape)
+        if change[left, come] >= -1e-9 * squares.mean():
+            return order.tolist()
+        along += products[others[come]] - products[out[left]]
+        order[fixed + left], others[come] = others[come], out[left]
+
+
+def squared_errors(maps: np.ndarray, order: Sequence[int]) -> np.ndarray:
+    """Of the mean of 1, 2, … maps against the mean of all, in their mean variance.
+
+    Parameters
+    ----------
+    maps : numpy.ndarray
+        ``(candidates, pixels)``.
+    order : sequence of int
+        Of candidates.
+    """
+    variance = maps.var(axis=0, ddof=1, dtype=np.float64).mean()
+    off = (maps[list(order)] - maps.mean(axis=0)).astype(np.float64)
+    means = np.cumsum(off, axis=0) / np.arange(1, len(off) + 1)[:, None]
+    return (means**2).mean(axis=1) / max(variance, np.finfo(np.float64).tiny)

@@ -50,7 +50,7 @@ class MonteCarlo:
         From which, with the sample's index, everything random follows.
     chosen : bool
         Whether few samples are chosen that stand for ``samples`` random ones
-        (:mod:`napari_ink.inference.choosing`).
+        (:mod:`napari_ink.inference.chosen_order`).
     """
 
     samples: int

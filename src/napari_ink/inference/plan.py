@@ -9,7 +9,6 @@ import numpy as np
 from torch import nn
 
 from napari_ink.errors import SettingsError
-from napari_ink.inference.chosen_order import is_worth_choosing, probe_side
 from napari_ink.inference.device import RUNTIMES, resolve_device, resolve_precision
 from napari_ink.inference.direction import is_flipped
 from napari_ink.inference.doubts import doubts
@@ -24,6 +23,7 @@ from napari_ink.inference.resolve import (
 )
 from napari_ink.inference.settings import MONTE_CARLO, Box, PredictionSettings
 from napari_ink.inference.tiles import TileGrid, make_grid, round_up
+from napari_ink.inference.trial_windows import is_worth_choosing, trial_windows
 from napari_ink.models.experts import checked_experts
 from napari_ink.volumes.intensity import Normaliser, Recipe
 
@@ -266,11 +266,11 @@ def _chooses(
     """Whether samples are chosen: as asked for, or if the map is large enough."""
     if monte_carlo.is_certain or sampling == "random":
         return False
-    side = probe_side(model.multiple_of, normaliser.window)
-    if min(grid.shape) < side:
+    windows = trial_windows(model.multiple_of, model.halo, normaliser.window)
+    if min(grid.shape) < windows.large:
         return False
     area = blocks * grid.block[0] * grid.block[1]
-    return sampling == "chosen" or is_worth_choosing(area, side)
+    return sampling == "chosen" or is_worth_choosing(area, windows)
 
 
 def _nearest_first(

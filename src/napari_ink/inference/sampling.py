@@ -55,7 +55,9 @@ def run_samples(
     clock, seconds, turn = Clock(store), 0.0, 0
     records = {} if store is None else store.attributes
     reader = reader_of(fragment, plan, store)
-    trial = Trial(plan, reader, model) if plan.monte_carlo.chosen and state.is_short else None
+    trial = None
+    if plan.monte_carlo.chosen and state.is_short:
+        trial = Trial(plan, reader, model, state.order.indices[: state.begun])
     while state.left:
         blocks = [block for block in state.left if samples.counts[block] == turn]
         if trial is not None and (turn > 0 or not blocks):

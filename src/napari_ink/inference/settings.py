@@ -77,7 +77,7 @@ class PredictionSettings:
         Of the samples.
     sampling : str
         ``random``: sub-networks as they come; ``chosen``: few that stand for as many random ones
-        (:mod:`napari_ink.inference.choosing`); ``auto``: chosen where the map is large enough for
+        (:mod:`napari_ink.inference.chosen_order`); ``auto``: chosen where the map is large enough for
         the choice to be worth its time.
     interactive : bool
         Somebody is watching: a first block soon rather than the shortest whole. Guides the choice

@@ -6,17 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from napari_ink.inference.chosen_order import (
-    WINDOWS,
-    SampleOrder,
-    candidates_for,
-    chosen_order,
-    probe_side,
-)
+from napari_ink.inference.chosen_order import SampleOrder, chosen_order
 from napari_ink.inference.engine import network_of
 from napari_ink.inference.plan import PredictionPlan
 from napari_ink.inference.runtimes import TorchRuntime
 from napari_ink.inference.settings import Box
+from napari_ink.inference.trial_windows import candidates_for, trial_boxes, trial_windows
 from napari_ink.inference.work import TileReader
 from napari_ink.models.contract import InkNetwork
 
@@ -29,6 +24,8 @@ class Trial:
     plan : PredictionPlan
     reader : TileReader
     model : InkNetwork
+    begun : sequence of int
+        Samples that have been run already.
 
     Attributes
     ----------
@@ -36,48 +33,37 @@ class Trial:
         Spent in networks.
     """
 
-    def __init__(self, plan: PredictionPlan, reader: TileReader, model: InkNetwork) -> None:
-        self._plan, self._model = plan, model
-        self._side = probe_side(plan.multiple_of, plan.normaliser.window)
-        boxes = probe_boxes(plan, reader, self._side)
-        self._volume = np.empty((len(boxes), 1, plan.depth, self._side, self._side), np.float32)
-        for slot, box in zip(self._volume, boxes, strict=True):
-            reader.volume(box, slot[0])
+    def __init__(
+        self, plan: PredictionPlan, reader: TileReader, model: InkNetwork, begun: Sequence[int] = ()
+    ) -> None:
+        self._plan, self._model, self._reader = plan, model, reader
+        windows = trial_windows(plan.multiple_of, plan.identity["halo"], plan.normaliser.window)
+        self._rim = windows.rim
+        self._small, self._large = (self._read(some) for some in trial_boxes(plan, reader, windows))
         self._maps: list[np.ndarray] = []
-        self.candidates = candidates_for(plan.monte_carlo.samples)
+        self._judged: list[np.ndarray] = []
+        area = plan.total * plan.grid.block[0] * plan.grid.block[1]
+        self.candidates = candidates_for(plan.monte_carlo.samples, area, windows, begun)
         self.seconds = 0.0
+
+    def _read(self, boxes: Sequence[Box]) -> np.ndarray:
+        volume = np.empty((len(boxes), 1, self._plan.depth, *boxes[0].shape), np.float32)
+        for slot, box in zip(volume, boxes, strict=True):
+            self._reader.volume(box, slot[0])
+        return volume
 
     def advance(self, share: float) -> None:
         """Try so many candidates that this share of all has been tried; 1: the rest of them."""
         settings = self._plan.settings
+        inside = (..., *2 * (slice(self._rim, -self._rim or None),))
         while len(self._maps) < min(self.candidates, round(share * self.candidates)):
             network = network_of(self._plan, self._model, len(self._maps))
             runtime = TorchRuntime(network, settings.device, settings.precision)
-            self._maps.append(runtime(self._volume).astype(np.float16))
+            self._maps.append(runtime(self._small).astype(np.float16).ravel())
+            self._judged.append(runtime(self._large)[inside].astype(np.float16).ravel())
             self.seconds += runtime.seconds
 
     def order(self, begun: Sequence[int]) -> SampleOrder:
         """The samples to run after those that were, until they are as sure as asked."""
-        maps = np.stack(self._maps).reshape(len(self._maps), len(self._volume), -1)
-        return chosen_order(maps.astype(np.float32), self._plan.monte_carlo, begun)
-
-
-def probe_boxes(plan: PredictionPlan, reader: TileReader, side: int) -> list[Box]:
-    """Windows on papyrus, spread over the whole fragment whatever the region.
-
-    Points of a plastic-number sequence (Roberts, *The unreasonable effectiveness of quasirandom
-    sequences*, 2018), in turn; those whose window lies on papyrus for the most part are taken.
-    """
-    plastic = 1.32471795724474602596
-    height, width = plan.grid.shape
-    rows, columns = max(1, height - side), max(1, width - side)
-    found: list[Box] = []
-    for turn in range(1, 100 * WINDOWS):
-        y = int(turn / plastic % 1 * rows) // plan.multiple_of * plan.multiple_of
-        x = int(turn / plastic**2 % 1 * columns) // plan.multiple_of * plan.multiple_of
-        box = Box(y, y + side, x, x + side)
-        if box not in found and reader.papyrus_share(box) >= 0.5:
-            found.append(box)
-            if len(found) == WINDOWS:
-                break
-    return found
+        maps, judged = (np.stack(some, dtype=np.float32) for some in (self._maps, self._judged))
+        return chosen_order(maps, judged, self._plan.monte_carlo, begun)

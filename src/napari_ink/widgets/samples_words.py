@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_ink.errors import InkError
-from napari_ink.inference.chosen_order import is_worth_choosing, probe_side
+from napari_ink.inference.trial_windows import is_worth_choosing, trial_windows
 from napari_ink.widgets.predict_model import PredictModel, Region
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def passes(model: PredictModel, dropout: float) -> float:
     """What the samples cost, in single passes; roughly."""
     cost = model.samples * (1 - dropout) ** _NARROWING
     height, width = (0, 0) if model.fragment is None else model.fragment.shape[1:]
-    side = probe_side(2 ** model.info.arguments.get("levels", 0), None)
-    large = model.region is Region.PAPYRUS and is_worth_choosing(height * width, side)
+    windows = trial_windows(2 ** model.info.arguments.get("levels", 0), model.info.halo or 0, None)
+    large = model.region is Region.PAPYRUS and is_worth_choosing(height * width, windows)
     return max(1.0, cost * _CHOSEN if large else cost)
 
 

@@ -1,0 +1,126 @@
+"""Where candidates for samples are tried: how many windows, how large, and for which maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from napari_ink.inference.settings import Box
+from napari_ink.inference.tiles import round_up
+
+if TYPE_CHECKING:
+    from napari_ink.inference.plan import PredictionPlan
+    from napari_ink.inference.work import TileReader
+
+#: Small windows, on which few of the candidates are chosen, and their side in pixels at least.
+SMALL, SIDE = 32, 24
+#: Large windows, on which the choice is judged: what a network sees at the rim of a window it sees
+#: nowhere in the map, so that only their inside counts, which has the whole context.
+LARGE = 4
+#: Trying is worth it on maps this many times larger than what is tried on.
+WORTH = 24
+#: At most a fiftieth of the work of the samples asked for goes into trying candidates, as far as
+#: there are at least twice, and no more than sixteen times, as many of them as samples.
+_TRIAL_SHARE, _FEWEST, _MOST = 1 / 50, 2, 16
+_MOST_AT_ALL = 2048
+
+
+class TrialWindows(NamedTuple):
+    """Sizes of the windows, in pixels.
+
+    Attributes
+    ----------
+    small, large : int
+        Sides.
+    rim : int
+        Of a large window, on each side, that does not count.
+    """
+
+    small: int
+    large: int
+    rim: int
+
+    @property
+    def area(self) -> int:
+        """Of all windows, in pixels: what one candidate costs."""
+        return SMALL * self.small**2 + LARGE * self.large**2
+
+
+def trial_windows(multiple_of: int, halo: int, window: int | None) -> TrialWindows:
+    """Sizes for a network.
+
+    Parameters
+    ----------
+    multiple_of, halo : int
+        Of the network, in pixels.
+    window : int, optional
+        Fixed by the checkpoint's recipe.
+    """
+    if window is not None:
+        return TrialWindows(window, window, 0)
+    return TrialWindows(
+        round_up(SIDE, multiple_of), round_up(2 * halo + SIDE, multiple_of), rim=halo
+    )
+
+
+def is_worth_choosing(map_area: int, windows: TrialWindows) -> bool:
+    """Whether a map of so many pixels is large enough to try candidates first."""
+    return map_area >= WORTH * windows.area
+
+
+def candidates_for(
+    samples: int, map_area: int, windows: TrialWindows, begun: Sequence[int] = ()
+) -> int:
+    """How many candidates to try: a power of two, the more the larger the map.
+
+    Parameters
+    ----------
+    samples : int
+        Asked for.
+    map_area : int
+        In pixels.
+    windows : TrialWindows
+    begun : sequence of int
+        Samples that have been run already, which are candidates, too.
+    """
+    affordable = int(samples * map_area * _TRIAL_SHARE / windows.area)
+    least = max(_FEWEST * samples, *begun, 1)
+    most = min(_MOST * samples, _MOST_AT_ALL)
+    return 1 << max(least.bit_length(), min(affordable, most).bit_length() - 1)
+
+
+def trial_boxes(
+    plan: PredictionPlan, reader: TileReader, windows: TrialWindows
+) -> tuple[list[Box], list[Box]]:
+    """Small and large windows on papyrus, spread over the whole fragment whatever the region.
+
+    Points of a plastic-number sequence (Roberts, *The unreasonable effectiveness of quasirandom
+    sequences*, 2018), in turn; those whose window lies on papyrus for the most part are taken.
+
+    Returns
+    -------
+    small, large : list of Box
+        Fewer than :data:`SMALL` and :data:`LARGE` where there is little papyrus, but one at least.
+    """
+    plastic = 1.32471795724474602596
+    height, width = plan.grid.shape
+    found: tuple[list[Box], list[Box]] = ([], [])
+    best: list[tuple[float, Box | None]] = [(-1.0, None), (-1.0, None)]
+    for turn in range(1, 100 * (SMALL + LARGE)):
+        large = len(found[1]) < LARGE and turn % 2 == 0
+        if not large and len(found[0]) == SMALL:
+            if len(found[1]) == LARGE:
+                break
+            continue
+        side = windows.large if large else windows.small
+        rows, columns = max(1, height - side), max(1, width - side)
+        y = int(turn / plastic % 1 * rows) // plan.multiple_of * plan.multiple_of
+        x = int(turn / plastic**2 % 1 * columns) // plan.multiple_of * plan.multiple_of
+        box = Box(y, y + side, x, x + side)
+        share = reader.papyrus_share(box)
+        if share >= 0.5 and box not in found[large]:
+            found[large].append(box)
+        elif share > best[large][0]:
+            best[large] = share, box
+    small, large = (boxes or [box] for boxes, (_, box) in zip(found, best, strict=True))
+    return small, large
