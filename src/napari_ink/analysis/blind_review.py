@@ -2,7 +2,7 @@
 
 The record alone, to keep and to go on with; no window and no pixels. Each region is shown once,
 its two pictures left and right as the seed has it; some may come back later with sides swapped,
-which tells how far the reader agrees with himself and counts for nothing else.
+which tells how far readers agree with themselves and counts for nothing else.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Review:
     created : str
         ISO 8601, UTC.
     finished : str, optional
-        When the reader closed it; only then may anybody tell him which was which.
+        When the reader closed it; only then may it be told which was which.
     reader : str
         Who judges; may be empty.
     """

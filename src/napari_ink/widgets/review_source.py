@@ -47,6 +47,7 @@ class SideForm:
         self.browse.setText("…")
         self.browse.setAccessibleName(f"Choose the {name} prediction from disk")
         self.shown.setAccessibleName(f"What to show of the {name} prediction")
+        self._from_disk: list[str] = []
         self.layer.setPrefix("layer ")
         self.cut.setRange(0.0, 1.0)
         self.cut.setSingleStep(0.05)
@@ -80,14 +81,12 @@ class SideForm:
     def offer(self, entries: Sequence[tuple[str, str]], otherwise: int) -> None:
         """Offer names and paths; what was chosen, or came from disk, stays."""
         before = self.predictions.currentData()
-        count = self.predictions.count()
-        old = [(self.predictions.itemText(k), self.predictions.itemData(k)) for k in range(count)]
-        paths = [path for _, path in entries]
-        entries = [*entries, *((text, path) for text, path in old if path == text not in paths)]
+        there = [path for _, path in entries]
+        added = [(Path(path).name, path) for path in self._from_disk if path not in there]
         self.predictions.clear()
-        for text, path in entries:
-            self.predictions.addItem(Path(text).name if text == path else text, path)
-        paths = [path for _, path in entries]
+        for text, path in (*entries, *added):
+            self.predictions.addItem(text, path)
+        paths = [path for _, path in (*entries, *added)]
         at = paths.index(before) if before in paths else min(otherwise, len(paths) - 1)
         self.predictions.setCurrentIndex(at)
 
@@ -95,6 +94,7 @@ class SideForm:
         """Offer a prediction from disk, and choose it."""
         at = self.predictions.findData(path)
         if at < 0:
+            self._from_disk.append(path)
             self.predictions.addItem(Path(path).name, path)
             at = self.predictions.count() - 1
         self.predictions.setCurrentIndex(at)
