@@ -74,6 +74,43 @@ def take_thresholds(viewer: Viewer, folder: Path) -> None:
     take(viewer, dock, folder / "thresholds.png")
 
 
+def take_samples(viewer: Viewer, folder: Path, until: int = 7) -> PredictDock:
+    """One letter of the sample, in an empty viewer, with its uncertainty over the ink.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Empty, with a window.
+    folder : Path
+        Where the picture goes.
+    until : int
+        Which sample is under way in it.
+
+    Returns
+    -------
+    PredictDock
+        While the run goes on.
+    """
+    from napari_ink._layers import is_doubt
+    from napari_ink.widgets.predict_model import Region
+
+    viewer.window.resize(*SIZE)
+    viewer.open_sample("napari-ink", "fragment")
+    _, dock = viewer.window.add_plugin_dock_widget("napari-ink", "Predict ink")
+    wait(1.0)
+    camera = viewer.scene.camera
+    camera.center, camera.zoom = (0, 16 * 130, 16 * 480), 614 / (16 * 310)  # in one block
+    dock.settings.regions[Region.VISIBLE].click()
+    dock.settings.samples.slider.marks[60].click()
+    dock.settings.samples.dropout.setValue(0.2)
+    dock.run.predict.click()
+    wait_until(lambda: any(map(is_doubt, viewer.layers)))
+    next(filter(is_doubt, viewer.layers)).visible = True
+    wait_until(lambda: _sample_under_way(dock) >= until)
+    take(viewer, dock, folder / "predict-samples.png")
+    return dock
+
+
 def take_experts(viewer: Viewer, folder: Path) -> None:
     """A region of the sample, in an empty viewer, with all experts and without one."""
     viewer.window.resize(*SIZE)
@@ -86,6 +123,34 @@ def take_experts(viewer: Viewer, folder: Path) -> None:
     dock.model.point(dock.model.rows[3].place, 50)  # C2.2, 1³
     wait(1.0)
     take(viewer, dock, folder / "experts.png")
+
+
+def take_review(viewer: Viewer, folder: Path) -> None:
+    """A blind review of the sample's ink with all experts and without one, in an empty viewer."""
+    from napari_ink import load_checkpoint, open_fragment, predict
+    from napari_ink.cli import main
+    from napari_ink.inference.settings import PredictionSettings
+    from napari_ink.volumes.sample import sample_path
+
+    fragment = open_fragment(sample_path("fragment"))
+    network = load_checkpoint(sample_path("repmode-sample.safetensors"))
+    with tempfile.TemporaryDirectory() as kept:
+        stores = [str(Path(kept) / f"{name}.ink.zarr") for name in ("all", "without")]
+        for store, off in zip(stores, ((), ("avg5",)), strict=True):
+            for _ in predict(fragment, network, PredictionSettings(experts_off=off), store=store):
+                pass
+        planned = str(Path(kept) / "sample.review.json")
+        main(["review", *stores, "--out", planned, "--regions", "12", "--seed", "4"])
+        viewer.window.resize(*SIZE)
+        _, dock = viewer.window.add_plugin_dock_widget("napari-ink", "Blind review")
+        dock.go_on(planned)
+        for button in (dock.judge.left, dock.judge.right, dock.judge.same, dock.judge.left):
+            wait_until(lambda: dock.desk.ready)
+            button.click()
+        wait_until(lambda: dock.desk.ready)
+        wait(1.0)
+        take(viewer, dock, folder / "review.png")
+        dock.judge.stop.click()
 
 
 def draw_gates(folder: Path) -> None:
@@ -141,6 +206,12 @@ def wait_until(holds) -> None:
         waited += 0.05
 
 
+def _sample_under_way(dock: PredictDock) -> int:
+    """Its number, as the dock says it."""
+    found = re.match(r"sample (\d+) of", dock.run.status.text())
+    return int(found[1]) if found else 0
+
+
 def _share_done(dock: PredictDock) -> float:
     bar = dock.run.bar
     return bar.value() / bar.maximum() if bar.maximum() else 0.0
@@ -158,7 +229,15 @@ def main() -> None:
         take_all(viewer, IMAGES)
         viewer.close()
         viewer = napari.Viewer(show=True)
+        dock = take_samples(viewer, IMAGES)
+        dock.run.cancel.click()
+        wait_until(lambda: not dock.model.running)
+        viewer.close()
+        viewer = napari.Viewer(show=True)
         take_experts(viewer, IMAGES)
+        viewer.close()
+        viewer = napari.Viewer(show=True)
+        take_review(viewer, IMAGES)
         viewer.close()
         draw_gates(IMAGES)
 

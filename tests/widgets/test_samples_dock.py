@@ -14,6 +14,7 @@ from qtpy.QtCore import Qt
 from napari_ink._layers import carried, is_doubt, is_ink
 from napari_ink._preferences import read_preferences, remember
 from napari_ink._writer import NotInkError
+from napari_ink.inference.chosen_order import SampleOrder
 from napari_ink.inference.settings import PredictionSettings
 from napari_ink.inference.store import PredictionStore
 
@@ -182,6 +183,35 @@ def test_more_samples_go_on_where_fewer_ended(dock, viewer, qtbot, headless, pre
     assert len([layer for layer in viewer.layers if is_doubt(layer)]) == 2
 
 
+class QuickTrial:
+    """Chooses the same five samples at once, for as sure as eight."""
+
+    seconds = 0.0
+
+    def __init__(self, *_):
+        pass
+
+    def advance(self, share):
+        pass
+
+    def order(self, begun):
+        assert tuple(begun) == (0,)
+        return SampleOrder((0, 5, 3, 7, 1), (1.0, 0.5, 0.3, 0.2, 0.12))
+
+
+def test_chosen_samples_are_counted_by_those_that_are_run(dock, viewer, qtbot, monkeypatch):
+    monkeypatch.setattr("napari_ink.inference.plan.is_worth_choosing", lambda *_: True)
+    monkeypatch.setattr("napari_ink.inference.sampling.Trial", QuickTrial)
+    dock.settings.samples.slider.number.setValue(8)
+    seen = []
+    dock.runner.progress.connect(lambda *args: seen.append(args))
+    run(dock, qtbot)
+    assert any("sample 1 of 8 · choosing the others" in line for *_, line in seen)
+    assert seen[-1][:2] == (2 * 5, 2 * 5)
+    assert "sample 5 of 5" in seen[-1][2]
+    assert "Done: 5 chosen samples, as sure as 8" in status(dock)
+
+
 def test_a_single_pass_has_no_uncertainty_and_a_store_of_its_own(dock, viewer, qtbot, preferences):
     run(dock, qtbot)
     dock.settings.samples.slider.marks[1].click()
@@ -288,6 +318,19 @@ def test_how_samples_are_drawn_is_remembered(dock, viewer, gated):
     assert (model.dropout, model.gate_noise) == (0.25, None)
     assert again.settings.samples.dropout.text() == "0.25"
     assert again.settings.samples.gate_noise.text() == "as trained, 2"
+
+
+def test_provenance_tells_how_many_samples_there_are(viewer, headless):
+    from napari_ink.widgets.provenance import ProvenanceDialog
+
+    viewer.open(headless[3], plugin="napari-ink")
+    _, dock = viewer.window.add_plugin_dock_widget("napari-ink", "Predict ink")
+    dock.run.provenance.click()
+    (dialog,) = dock.findChildren(ProvenanceDialog)
+    text = dialog.text.toPlainText()
+    assert "samples taken:\n  least: 3\n  most: 3" in text
+    assert "dropout: 0.3" in text
+    dialog.close()
 
 
 def test_a_network_without_gates_has_no_slider_and_says_why(dock, gated):

@@ -130,7 +130,7 @@ class LiveInk:
 
     def _add_doubts(self) -> None:
         """One layer at a call, so that the window has time in between; once each."""
-        role = next((role for role in DOUBTS if role not in self._doubt_layers), None)
+        role = next((role for role in reversed(DOUBTS) if role not in self._doubt_layers), None)
         if role is None:
             return
         levels, earlier = self._doubts[role].levels, self._earlier.get(role)

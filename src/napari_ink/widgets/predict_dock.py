@@ -29,6 +29,7 @@ from napari_ink.widgets.checkpoints import known_checkpoints
 from napari_ink.widgets.folders import prediction_folder, short_path
 from napari_ink.widgets.form import MARGIN
 from napari_ink.widgets.job import PredictionRequest
+from napari_ink.widgets.keep_whole import KeepWhole
 from napari_ink.widgets.predict_model import Region, checkpoint_line, fragment_line, scale_line
 from napari_ink.widgets.provenance import ProvenanceDialog
 from napari_ink.widgets.region import RegionPicker
@@ -83,6 +84,8 @@ class PredictDock(QWidget):
                 show_scale(layer)
         for layer in filter(is_ink, list(napari_viewer.layers)):
             self._take_up(layer)
+        if self.side_by_side.active and self.side_by_side.shows_whole():
+            KeepWhole(napari_viewer, self)
         QTimer.singleShot(_WARM_UP_MS, self._warm_up)
 
     def _build(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from qtpy.QtGui import QFontDatabase, QGuiApplication
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QPlainTextEdit, QVBoxLayout, QWidget
 
+from napari_ink.errors import InkError
 from napari_ink.widgets.tooltips import PROVENANCE as TIPS
 
 
@@ -37,6 +38,17 @@ def _plain(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+def samples_taken(store: str) -> dict:
+    """How many samples a prediction has by now, which its settings only ask for; or nothing."""
+    from napari_ink.inference.store import PredictionStore
+
+    try:
+        opened = PredictionStore.open(store)
+    except InkError:  # removed, or nothing kept yet
+        return {}
+    return {} if opened.samples is None else {"samples taken": opened.sampled()}
+
+
 class ProvenanceDialog(QDialog):
     """One prediction's record.
 
@@ -55,7 +67,7 @@ class ProvenanceDialog(QDialog):
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle(f"Provenance of {name}")
-        self._record = {"kept in": store, **provenance}
+        self._record = {"kept in": store, **samples_taken(store), **provenance}
         self.text = QPlainTextEdit(readable(self._record))
         self.text.setReadOnly(True)
         self.text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))

@@ -63,13 +63,13 @@ class SamplesProgress(RunProgress):
         return max(0, round(whole - self.left)), whole
 
     def line(self) -> str:
-        """``sample 7 of 60 · 1.2 Mpx/s · 3 min left · cpu``."""
+        """``sample 7 of 60 · 3 min left · cpu``."""
         up_to = "up to " if self.tolerance else ""
         line = [f"sample {max(1, self._turn)} of {up_to}{max(self.needed, self._turn)}"]
         if self._choosing or (self.chosen and self._turn < 2):
             line.append("choosing the others")  # their time says nothing of the rest
         else:
-            line += self._speed(up_to)
+            line += self._speed(up_to)[1:]
         return " · ".join([*line, self.device])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QSpinBox
+from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QLabel, QSpinBox
 
 from napari_ink.widgets.form import Note, add_row
 from napari_ink.widgets.predict_model import PredictModel
@@ -33,6 +33,7 @@ class SamplesControls(QObject):
         self._model = model
         self.slider = SamplesSlider()
         self.note = Note(small=True)
+        self._beside_note: QLabel | None = None
         self.tolerance = _number(0, 0.5, 0.005, 3, "none")
         self.dropout = _number(-0.05, 0.9, 0.05, 2, "as trained")
         self.gate_noise = _number(-0.1, 10, 0.1, 2, "as trained")
@@ -52,7 +53,8 @@ class SamplesControls(QObject):
     def add_to(self, form: QFormLayout) -> None:
         """How many, and what that means."""
         add_row(form, "Sa&mples", self.slider)
-        add_row(form, "", self.note)
+        self._beside_note = add_row(form, "", self.note)
+        self._beside_note.setVisible(bool(self.note.text()))
 
     def add_advanced(self, form: QFormLayout) -> None:
         """How they are drawn."""
@@ -90,6 +92,8 @@ class SamplesControls(QObject):
                 f"as trained, {own.get(name, 0.0):g}" if model.can_sample else "as trained"
             )
         self.note.setText(samples_note(model))
+        if self._beside_note is not None:  # an empty row would leave a gap
+            self._beside_note.setVisible(bool(self.note.text()))
 
     def _on_samples(self, samples: int) -> None:
         self._model.samples = samples

@@ -45,7 +45,7 @@ PREDICT = {
     ),
     "samples_1": "A single pass of the network itself: the quick look.",
     "samples_60": "60 samples: enough for a map of uncertainty.",
-    "samples_360": "360 samples, for a map that is to be published: let it run over night.",
+    "samples_360": "360 samples: the surest map; on a whole fragment, let it run overnight.",
     "tolerance": (
         "A block takes no more samples once its mean is sure to within this, in probability (the "
         "standard error). None: all blocks take all samples."
@@ -160,6 +160,40 @@ EXPERTS = {
         "the chance that ink is rated above no ink, whatever the threshold. The network never "
         "learned to do without an expert, and the others grow to make up for its weight: a loss "
         "shows what it relies on, not what another network would need."
+    ),
+}
+
+UNCERTAINTY = {
+    "predictions": "The ink to doubt: a prediction made with more than 1 sample.",
+    "words": "How many samples the blocks took, and how sure their mean is.",
+    "samples": (
+        "Show how many samples each block took, as colours over the ink. With a tolerance, blocks "
+        "that were sure early took few."
+    ),
+    "count": "How many places at most.",
+    "by": (
+        "Spread: how far the samples lie apart. Disagreement: how much of that one more look at "
+        "the same data would not settle, in bits. Undecided: the chance that a sample falls on the "
+        "other side of the cut than the mean, which is what changes a reading."
+    ),
+    "find": (
+        "Find the places where the ink is least sure over the area of a pen's stroke, apart from "
+        "one another, the worst first. [Ctrl+Return]"
+    ),
+    "bar": "How much of the map is looked at.",
+    "back": "The place before. [Shift+N]",
+    "next": "The next place. [N]",
+    "place": "The place looked at: probability of ink there, ± standard deviation of the samples.",
+    "details": "Where the place is, and how far around it the doubt is at least half as large.",
+    "status": "What came of the search.",
+    "button": (
+        "Count the prediction against the fragment's own ink label: is ink of probability .8 ink "
+        "in eight of ten pixels?"
+    ),
+    "line": "The mean distance between predicted probability and share of ink, in 15 intervals.",
+    "diagram": (
+        "Predicted probability against the share that is ink in the label. Below the dashed line "
+        "the map is too sure of ink, above it too shy."
     ),
 }
 
