@@ -6,7 +6,8 @@ travels with the layer object whatever the layer is called or renamed to: a dict
 ``role``
     ``stack``, ``infrared``, ``ink label``; of a prediction, the name of the image in its store
     that the layer shows: ``ink``, and of Monte Carlo samples ``spread`` (standard deviation of the
-    probability) and ``information`` (mutual information, bits).
+    probability) and ``information`` (mutual information, bits). ``samples`` and ``places`` lie
+    over an ink, too: samples that its blocks took, and its most uncertain places.
 ``fragment``
     The :class:`Fragment`, or None where it is not open.
 ``store``
@@ -37,6 +38,9 @@ AXES = ("z", "y", "x")
 MICROMETRE = "µm"
 #: Images of a prediction beside its ink, in the order in which layers lie over the ink.
 DOUBTS = ("information", "spread")
+#: Layers of a prediction besides its ink, from the lowest up: those images, then how many samples
+#: its blocks took, and places to look at.
+OVER_INK = (*DOUBTS, "samples", "places")
 _DOUBT_WORDS = {"spread": "uncertainty", "information": "disagreement"}
 _SCALE_SIZE = (12, 100)  # px
 _UNKNOWN = (0.16, 0.17, 0.2, 1.0)

@@ -37,6 +37,10 @@ class Preferences:
         Cut at percentiles in place of probabilities.
     threshold_scope : str
         ``papyrus`` or ``whole``.
+    places : int
+        Most uncertain places to find.
+    places_by : str
+        ``spread``, ``information`` or ``decision``.
     """
 
     device: str = "auto"
@@ -53,6 +57,8 @@ class Preferences:
     threshold_metric: str = "f05"
     threshold_percentile: bool = False
     threshold_scope: str = "papyrus"
+    places: int = 20
+    places_by: str = "spread"
 
 
 def _page():

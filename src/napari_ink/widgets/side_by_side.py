@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from psygnal import Signal
 
-from napari_ink._layers import DOUBTS, carried, is_ink, is_stack
+from napari_ink._layers import OVER_INK, carried, is_ink, is_stack
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
@@ -183,7 +183,7 @@ def predictions(layers: Sequence[Layer]) -> list[list[Image]]:
     """The layers of each prediction, in the order in which they lie over one another."""
     found: list[list[Image]] = [[layer] for layer in layers if is_ink(layer)]
     by_store = {carried(one[0])["store"]: one for one in found}
-    for role in DOUBTS:
+    for role in OVER_INK:
         for layer in layers:
             mine = carried(layer)
             if mine.get("role") != role:

@@ -58,7 +58,7 @@ def window_colours(viewer: Viewer) -> tuple[str, str]:
 
 
 def _is_no_label(layer: Image) -> bool:
-    return is_doubt(layer) or carried(layer).get("role") in ("ink", "infrared")
+    return is_doubt(layer) or carried(layer).get("role") in ("ink", "infrared", "samples")
 
 
 def _shape(layer: Image) -> tuple[int, ...]:
