@@ -102,10 +102,10 @@ def test_repeats_are_swapped_later_and_never_follow_at_once(sides):
             assert regions[k].repeats < k - 1
 
 
-def test_the_usual_side_is_5_mm_or_a_third_of_a_small_fragment():
+def test_the_usual_side_is_5_mm_or_two_fifths_of_a_small_fragment():
     assert usual_side((8000, 6000), 8.0) == 625
     assert usual_side((8000, 6000), None) == 625
-    assert usual_side((640, 1280), 16.0) == 213
+    assert usual_side((640, 1280), 16.0) == 256
 
 
 @pytest.mark.parametrize(

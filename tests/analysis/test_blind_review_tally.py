@@ -40,6 +40,13 @@ def test_too_few_or_too_even_answers_are_not_decided(wins):
     assert "not decided" in counted(*wins).sentence
 
 
+def test_six_regions_are_the_fewest_that_can_decide():
+    assert "takes 6 regions at least" in counted(5, 0).sentence
+    assert counted(6, 0).verdict == "a"
+    assert "not decided" not in counted(6, 0).sentence
+    assert "holds 50 %" in counted(5, 1).sentence
+
+
 def test_without_a_decided_region_there_is_no_interval():
     found = tally([bare_review(choices=("same", "skip"))])
     assert (found.interval, found.p, found.share, found.verdict) == (None, None, None, None)

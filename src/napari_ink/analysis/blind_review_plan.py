@@ -17,7 +17,7 @@ from napari_ink.inference.settings import Box
 
 REGIONS = 20
 SIDE = 5000.0  # µm: a letter and its neighbours; letters of the scrolls are 2.5 to 4.5 mm high
-_OF_FRAGMENT = 3  # a small fragment is still to give some squares along its shorter side
+_OF_FRAGMENT = 0.4  # of its shorter side: a small fragment is still to give some squares
 SMALLEST = 32  # px
 _CELLS = 4  # parts of a side, in which pixels are counted
 _KNOWN = 0.9  # share of a square that both have to have predicted
@@ -27,8 +27,8 @@ _UNKNOWN = 8.0  # µm, the most common voxel, where nothing tells the size
 
 
 def usual_side(shape: tuple[int, int], pixel: float | None) -> int:
-    """Side of a region in px: 5 mm, or a third of a small fragment's shorter side."""
-    wanted = min(SIDE / (pixel or _UNKNOWN), min(shape) / _OF_FRAGMENT)
+    """Side of a region in px: 5 mm, or two fifths of a small fragment's shorter side."""
+    wanted = min(SIDE / (pixel or _UNKNOWN), min(shape) * _OF_FRAGMENT)
     return max(SMALLEST, int(wanted))
 
 

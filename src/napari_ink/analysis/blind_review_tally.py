@@ -15,6 +15,7 @@ from napari_ink.analysis.blind_review import KEYS, Key, Review
 from napari_ink.errors import SettingsError
 
 CONFIDENCE = 0.95
+FEWEST = 6  # regions: 5 of 5 happen by chance once in sixteen times
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,9 @@ class Tally:
             f"{self.names[key]} was the more legible in {count} "
             f"({_percent(share)} %, 95 % interval {_percent(low)}–{_percent(high)} %)"
         )
-        if self.verdict is None:
+        if self.decided < FEWEST:
+            text += f": not decided, which takes {FEWEST} regions at least"
+        elif self.verdict is None:
             text += ": not decided, the interval holds 50 %"
         return f"{text}."
 

@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--side",
         metavar="UM",
-        help="side of a region in µm, or in pixels as 300px (default: 5 mm, or a third of a small "
-        "fragment)",
+        help="side of a region in µm, or in pixels as 300px (default: 5 mm, or two fifths of a "
+        "small fragment)",
     )
     add(
         "--repeats",
