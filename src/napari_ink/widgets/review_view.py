@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_ink.analysis.blind_review import Review
     from napari_ink.analysis.blind_review_tally import Tally
 
-_KEYS = "Keys: ← and →, or 1 and 2; ↓ or 0; S; Backspace takes the last answer back."
+_KEYS = "Keys: ← or 1, → or 2, ↓ or 0, S to skip; Backspace takes the last answer back."
 
 
 class JudgeView(QWidget):
