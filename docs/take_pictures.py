@@ -153,6 +153,49 @@ def take_review(viewer: Viewer, folder: Path) -> None:
         dock.judge.stop.click()
 
 
+def sampled_sample(folder: Path) -> Path:
+    """A part of the sample with as many samples a block as it takes; goes on if it was begun."""
+    from napari_ink import load_checkpoint, open_fragment, predict
+    from napari_ink.inference.settings import Box, PredictionSettings
+    from napari_ink.volumes.sample import sample_path
+
+    settings = PredictionSettings(
+        region=Box(64, 576, 128, 1152), tile=184, samples=60, tolerance=0.004, sampling="random"
+    )
+    network = load_checkpoint(sample_path("repmode-sample.safetensors"))
+    store = folder / "sample.ink.zarr"
+    for _ in predict(open_fragment(sample_path("fragment")), network, settings, store=store):
+        pass
+    return store
+
+
+def take_uncertainty(viewer: Viewer, store: Path, folder: Path) -> None:
+    """The third of the most uncertain places of a prediction, in an empty viewer."""
+    viewer.window.resize(*SIZE)
+    viewer.open(store, plugin="napari-ink")
+    wait(1.0)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-ink", "Ink uncertainty")
+    wait_until(lambda: dock.model.report is not None)
+    wait(1.0)  # the tab comes to the front
+    dock.shared.side_by_side.show()
+    dock.places.find.click()
+    wait_until(lambda: dock.model.places)
+    wait(0.5)
+    for _ in range(2):
+        dock.places.next.click()
+    dock.reliability.button.click()
+    wait_until(lambda: dock.reliability.canvas is not None)
+    wait(1.0)
+    take(viewer, dock, folder / "uncertainty.png")
+
+
+def draw_samples(store: Path, folder: Path) -> None:
+    """How many samples each block of a prediction took, as the command line draws it."""
+    from napari_ink.cli import main
+
+    main(["uncertain", str(store), "--png", str(folder / "samples-a-tile.png")])
+
+
 def draw_gates(folder: Path) -> None:
     """The sample checkpoint's gates, and the kernel of a block, as the command line draws them."""
     from napari_ink.cli import main
@@ -240,6 +283,11 @@ def main() -> None:
         take_review(viewer, IMAGES)
         viewer.close()
         draw_gates(IMAGES)
+        sampled = sampled_sample(Path(own))
+        viewer = napari.Viewer(show=True)
+        take_uncertainty(viewer, sampled, IMAGES)
+        viewer.close()
+        draw_samples(sampled, IMAGES)
 
 
 if __name__ == "__main__":
