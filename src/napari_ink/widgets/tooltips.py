@@ -172,9 +172,10 @@ UNCERTAINTY = {
     ),
     "count": "How many places at most.",
     "by": (
-        "Spread: how far the samples lie apart. Disagreement: how much of that one more look at "
-        "the same data would not settle, in bits. Undecided: the chance that a sample falls on the "
-        "other side of the cut than the mean, which is what changes a reading."
+        "Spread: how far the samples lie apart. Disagreement: how much they contradict one another "
+        "about ink or no ink, in bits; what all of them call a toss-up does not count. Undecided: "
+        "the chance that a sample falls on the other side of the cut than the mean, which is what "
+        "changes a reading."
     ),
     "find": (
         "Find the places where the ink is least sure over the area of a pen's stroke, apart from "
