@@ -65,8 +65,10 @@ def test_the_same_seed_plans_the_same_and_another_seed_another(sides):
     assert of(3) != of(4)
 
 
-def test_sides_are_drawn_anew_for_every_seed(sides):
-    firsts = [planned(*sides, regions=4, side=64, seed=seed).regions[0].left for seed in range(40)]
+@pytest.mark.parametrize("count", [1, 4])
+def test_sides_are_drawn_anew_for_every_seed(sides, count):
+    plans = [planned(*sides, regions=count, side=64, seed=seed) for seed in range(40)]
+    firsts = [plan.regions[0].left for plan in plans]
     assert 10 <= firsts.count("a") <= 30
 
 
@@ -89,11 +91,12 @@ def test_maps_without_ink_are_reviewed_where_there_is_papyrus(tmp_path):
 
 
 def test_repeats_are_swapped_later_and_never_follow_at_once(sides):
-    for seed in range(10):
-        regions = planned(*sides, regions=10, side=48, repeats=5, seed=seed).regions
-        assert len(regions) == 15
+    for seed, count in enumerate([10] * 5 + [2] * 8):
+        repeats = count // 2
+        regions = planned(*sides, regions=count, side=48, repeats=repeats, seed=seed).regions
+        assert len(regions) == count + repeats
         places = [k for k, region in enumerate(regions) if region.repeats is not None]
-        assert len({regions[k].repeats for k in places}) == 5
+        assert len({regions[k].repeats for k in places}) == repeats
         for k in places:
             first = regions[regions[k].repeats]
             assert first.repeats is None

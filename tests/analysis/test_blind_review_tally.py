@@ -86,10 +86,10 @@ def test_a_skipped_repeat_says_nothing_about_agreement():
 
 def test_several_readers_are_put_together_whichever_way_round():
     one = bare_review("ab", ("left", "right"))
-    other = bare_review("aa", ("left", "right"), digests=("y", "x"))  # its a is our b
+    other = bare_review("aaa", ("left", "left", "right"), digests=("y", "x"))  # its a is our b
     found = tally([one, other])
-    assert found.wins == {"a": 3, "b": 1}
-    assert (found.readers, found.regions) == (2, 4)
+    assert found.wins == {"a": 3, "b": 2}
+    assert (found.readers, found.regions) == (2, 5)
 
 
 def test_reviews_of_other_predictions_are_not_put_together():

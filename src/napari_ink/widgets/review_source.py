@@ -28,7 +28,8 @@ EMPTY = (
     "Two predictions of one fragment, side by side, region by region, without telling which is "
     "which: you pick the more legible. Open two predictions, or choose them from disk (…)."
 )
-_SHOWN = (("probability", None), ("ink at its cut", "own"), ("ink from", "number"))
+_SHOWN = (("probability", None), ("ink, at its own cut", "own"), ("ink, at", "number"))
+_NARROW = 100  # px, of a box for a number beside a list
 _PX = " px"
 
 
@@ -52,6 +53,8 @@ class SideForm:
         self.cut.setRange(0.0, 1.0)
         self.cut.setSingleStep(0.05)
         self.cut.setValue(0.5)
+        for box in (self.cut, self.layer):
+            box.setMaximumWidth(_NARROW)
         for text, data in _SHOWN:
             self.shown.addItem(text, data)
         for part in ("predictions", "browse", "shown", "layer", "cut"):

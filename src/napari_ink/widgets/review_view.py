@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from napari_ink.analysis.blind_review_tally import Tally
 
 _KEYS = "Keys: ← or 1, → or 2, ↓ or 0, S to skip; Backspace takes the last answer back."
+
+
+def _breakable(text: str) -> str:
+    """The text with places inside long names and paths where a line may end."""
+    return re.sub(r"(?<=[-_./\\])(?=\w)", "\u200b", text)
 
 
 class JudgeView(QWidget):
@@ -130,8 +136,8 @@ class OutcomeView(QWidget):
     def tell(self, review: Review, found: Tally, path: Path) -> None:
         """All of a review that is finished."""
         self._path = path
-        self.sentence.setText(found.sentence.replace(" %", "\u00a0%"))
-        rows = [(found.names[key], str(found.wins[key])) for key in ("a", "b")]
+        self.sentence.setText(_breakable(found.sentence.replace(" %", "\u00a0%")))
+        rows = [(_breakable(found.names[key]), str(found.wins[key])) for key in ("a", "b")]
         rows += [("no difference", str(found.ties)), ("skipped", str(found.skipped))]
         for row, texts in enumerate(rows):
             for column, text in enumerate(texts):
@@ -149,7 +155,7 @@ class OutcomeView(QWidget):
         if review.fragment.get("simulated"):
             lines.append("The fragment is simulated.")
         self.more.setText("\n".join(lines))
-        self.kept.setText(f"Kept in {path}")
+        self.kept.setText(_breakable(f"Kept in {path}"))
 
     def _cell(self, row: int, column: int) -> QLabel:
         item = self._cells.itemAtPosition(row, column)
