@@ -19,6 +19,7 @@ from napari_ink.inference.moments import Moments
 from napari_ink.inference.plan import plan_prediction
 from napari_ink.inference.settings import PredictionSettings
 from napari_ink.inference.store import PredictionStore
+from napari_ink.inference.store_files import packed
 
 HEIGHT, WIDTH, VOXEL = 320, 480, 16.0
 STROKE = 410 / VOXEL
@@ -111,7 +112,9 @@ def test_empty_dock_says_what_to_do_next(dock):
     assert dock.empty.isVisible()
     assert "more than 1 sample" in dock.empty.text()
     assert not dock.places.isVisible()
-    dock.model.step(1)  # a key without places does nothing
+    dock.model.step(1)  # keys without a prediction do nothing
+    dock.places.find.click()
+    assert not dock.finder.running
 
 
 def test_a_single_pass_is_told_how_to_become_more(dock, doubted):
@@ -276,6 +279,27 @@ def test_samples_a_block_are_shown_where_they_differ(dock, viewer, doubted, qtbo
     dock.source.samples.click()
     viewer.layers.remove(dock.layers.samples)
     assert not dock.source.samples.isChecked()
+
+
+def test_a_prediction_that_grows_is_read_again(
+    dock, viewer, doubted, sampled_stores, tmp_path, qtbot
+):
+    path = shutil.copytree(sampled_stores / "uneven.ink.zarr", tmp_path / "grows.ink.zarr")
+    group = zarr.open_group(path, mode="r+")
+    record = PredictionStore.open(path).attributes
+    none = packed(np.zeros(record["blocks"]["shape"], bool))
+    group.update_attributes({"napari_ink": record | {"state": "running", "finished": none}})
+    viewer.open(path, plugin="napari-ink")
+    qtbot.waitUntil(lambda: dock.model.report is not None, timeout=20_000)
+    assert "Not finished" in dock.source.words.text()
+    dock.source.samples.click()
+    shown = dock.layers.samples
+    table = np.asarray(group["monte_carlo/progress"][:])
+    table[0].flat[:2] = 9, 40
+    group["monte_carlo/progress"][:] = table
+    qtbot.waitUntil(lambda: "2 to 40 samples" in dock.source.words.text(), timeout=20_000)
+    assert shown not in viewer.layers
+    assert np.nanmax(dock.layers.samples.data) == 40
 
 
 # --- against the label ---------------------------------------------------------------------------

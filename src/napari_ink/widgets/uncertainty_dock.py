@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QShortcut, QWidget
@@ -165,8 +166,10 @@ class UncertaintyDock(QWidget):
             self._read_soon()
 
     def _on_report(self, report: SamplesReport) -> None:
+        before = self.model.report
         self._show_report(report, "\n".join(report.words))
-        if self.layers.samples is not None:
+        grown = before is None or not np.array_equal(before.counts, report.counts)
+        if grown and self.layers.samples is not None:
             self.layers.show_samples(self.ink, report)
         if report.finished < 1:
             self._read_soon()
@@ -194,6 +197,8 @@ class UncertaintyDock(QWidget):
     # --- places -----------------------------------------------------------------------------
 
     def _find(self) -> None:
+        if self.model.report is None or self.finder.running:
+            return
         count, by = self.places.count.value(), self.places.by.currentData()
         remember(places=count, places_by=by)
         self.places.status.setText("")
