@@ -91,7 +91,6 @@ def take_samples(viewer: Viewer, folder: Path, until: int = 7) -> PredictDock:
     PredictDock
         While the run goes on.
     """
-    from napari_ink._layers import is_doubt
     from napari_ink.widgets.predict_model import Region
 
     viewer.window.resize(*SIZE)
@@ -104,8 +103,8 @@ def take_samples(viewer: Viewer, folder: Path, until: int = 7) -> PredictDock:
     dock.settings.samples.slider.marks[60].click()
     dock.settings.samples.dropout.setValue(0.2)
     dock.run.predict.click()
-    wait_until(lambda: any(map(is_doubt, viewer.layers)))
-    next(filter(is_doubt, viewer.layers)).visible = True
+    wait_until(lambda: _sample_under_way(dock) >= 2)
+    next(layer for layer in viewer.layers if layer.name.endswith("uncertainty")).visible = True
     wait_until(lambda: _sample_under_way(dock) >= until)
     take(viewer, dock, folder / "predict-samples.png")
     return dock

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_ink.inference.settings import TileDone
+    from napari_ink.volumes.fragment import Fragment
     from napari_ink.widgets.job import PredictionStarted
 
 _REFRESH_MS = 120
@@ -35,8 +36,8 @@ _REFRESH_MS = 120
 class LiveInk:
     """Growing images, a layer for each, redrawn at most eight times a second.
 
-    The ink is there from the beginning. How sure it is can be told of two samples on; those layers
-    come then, hidden, over the ink.
+    How sure ink is can be told of two samples on. Its layers are there from the beginning, hidden,
+    because napari takes a tenth of a second for each; those of an earlier view are filled anew.
 
     Parameters
     ----------
@@ -63,11 +64,15 @@ class LiveInk:
         self._place: dict[str, Any] = {}
         self._earlier: dict[str, Image] = {}  # of this store, to be filled anew
         self._name = ""
+        self._fragment: Fragment | None = None
+        self._record: tuple[str, dict] = ("", {})  # store and provenance
         self._hidden: list[Layer] = []
         self._refresh_soon = qthrottled(self._refresh, timeout=_REFRESH_MS)
 
-    def begin(self, name: str, shape: tuple[int, ...], first: int = 0) -> Image:
-        """Add the layer, all unknown.
+    def begin(
+        self, name: str, shape: tuple[int, ...], first: int = 0, *, sampled: bool = False
+    ) -> Image:
+        """Add the layers, all unknown.
 
         Parameters
         ----------
@@ -77,8 +82,10 @@ class LiveInk:
             ``(y, x)``, or ``(z, y, x)`` for a labelled volume.
         first : int
             Index of the first layer of the window, for a volume.
+        sampled : bool
+            Whether there will be more samples than one.
         """
-        fragment, self._name = fragment_of(self.stack), name
+        self._name, self._fragment = name, fragment_of(self.stack)
         # The newest ink has the cell; the eye brings others back.
         self._hidden = [
             layer
@@ -89,82 +96,92 @@ class LiveInk:
             layer.visible = False
         self._ink = GrowingInk(shape)
         self._place = ink_arguments(self.stack, len(shape), first)
-        levels = self._ink.levels
-        self.layer = self._viewer.add_image(
+        if sampled:
+            self._doubts = {role: GrowingInk(shape, role) for role in DOUBTS}
+            names = {role: doubt_name(name, role) for role in DOUBTS}
+            known = [layer.name for layer in self._viewer.layers if is_doubt(layer)]
+            for role in DOUBTS:
+                if names[role] not in known:  # which may be of this very store
+                    self._doubt_layers[role] = self._add(role, names[role], doubt_look())
+        self.layer = self._add("ink", name, self._look)  # the last one is selected
+        return self.layer
+
+    def _add(self, role: str, name: str, look: dict[str, Any]) -> Image:
+        levels = (self._ink if role == "ink" else self._doubts[role]).levels
+        store, provenance = self._record
+        return self._viewer.add_image(
             levels,
             multiscale=isinstance(levels, list),
             name=name,
-            metadata=ink_metadata(fragment, "", {}),
-            **self._look,
+            metadata=ink_metadata(self._fragment, store, provenance, role),
+            **look,
             **self._place,
         )
-        return self.layer
 
     def identify(self, started: PredictionStarted) -> None:
         """Write down how the ink comes about; take the place of an earlier view of this store."""
-        fragment, store = fragment_of(self.stack), str(started.store)
+        self._record = store, _ = str(started.store), started.plan.provenance
+        mine = [self.layer, *self._doubt_layers.values()]
         for layer in list(self._viewer.layers):
-            if layer == self.layer or carried(layer).get("store") != store:
+            if layer in mine or carried(layer).get("store") != store:
                 continue
-            if is_ink(layer):
-                self._viewer.layers.remove(layer)
-            elif is_doubt(layer):
-                self._earlier[carried(layer)["role"]] = layer
-                layer.visible = layer in self._hidden
+            role, shown = carried(layer)["role"], layer in self._hidden
+            if role in self._doubts and role not in self._doubt_layers:
+                self._earlier[role] = layer
+                layer.visible = shown
+                continue
+            if role in self._doubt_layers:
+                self._doubt_layers[role].visible = shown
+            self._viewer.layers.remove(layer)
         self.layer.name = self._name  # which that view may have had
-        self.layer.metadata = ink_metadata(fragment, store, started.plan.provenance)
+        self._write_record()
 
     def write(self, tile: TileDone) -> None:
         """Put one finished block in place and have it drawn soon; nothing after :meth:`drop`."""
         if self._ink is None:
             return
-        store = carried(self.layer)["store"]
+        store, _ = self._record
         self._ink.write(tile, store)
         if tile.samples > 1:  # one sample has no spread: unknown, not sure
-            if not self._doubts:
-                self._doubts = {role: GrowingInk(self._ink.shape, role) for role in DOUBTS}
             for doubt in self._doubts.values():
                 doubt.write(tile, store)
-            self._add_doubts()
+            self._fill_earlier()
         self._refresh_soon()
 
-    def _add_doubts(self) -> None:
-        """One layer at a call, so that the window has time in between; once each."""
-        role = next((role for role in reversed(DOUBTS) if role not in self._doubt_layers), None)
-        if role is None:
+    def _fill_earlier(self) -> None:
+        """Layers of an earlier view show what comes now; or new ones, one at a call."""
+        for role in self._doubts:
+            if role in self._doubt_layers:
+                continue
+            levels, earlier = self._doubts[role].levels, self._earlier.get(role)
+            look, layers = doubt_look(), self._viewer.layers
+            if earlier is not None and earlier in layers:
+                if earlier.multiscale == isinstance(levels, list):
+                    earlier.data = levels
+                    self._doubt_layers[role] = earlier
+                    continue
+                look["visible"] = earlier.visible
+                layers.remove(earlier)
+            selected = set(layers.selection)
+            self._doubt_layers[role] = self._add(role, doubt_name(self._name, role), look)
+            layers.selection = selected & set(layers)
             return
-        levels, earlier = self._doubts[role].levels, self._earlier.get(role)
-        several, layers = isinstance(levels, list), self._viewer.layers
-        look, selected, mine = doubt_look(), set(layers.selection), carried(self.layer)
-        if earlier is not None and earlier in layers:
-            if earlier.multiscale == several:
-                earlier.data = levels
-                self._doubt_layers[role] = earlier
-                return
-            look["visible"] = earlier.visible
-            layers.remove(earlier)
-        self._doubt_layers[role] = self._viewer.add_image(
-            levels,
-            multiscale=several,
-            name=doubt_name(self._name, role),
-            metadata=ink_metadata(mine["fragment"], mine["store"], mine["provenance"], role),
-            **look,
-            **self._place,
-        )
-        layers.selection = selected & set(layers)
 
     def end(self) -> None:
         """Draw what is there and let go of the ink; without any, all is as it was before."""
         layer, ink = self.layer, self._ink
         self._refresh_soon.cancel()
+        for role, doubt in self._doubts.items():
+            if doubt.begun:
+                self._fill_earlier()
+            elif role in self._doubt_layers and self._doubt_layers[role] in self._viewer.layers:
+                self._viewer.layers.remove(self._doubt_layers.pop(role))
         if ink is not None and not ink.begun:
             self.drop()
             self._viewer.layers.remove(layer)
             for other in self._hidden:
                 other.visible = True
         elif ink is not None:
-            for _ in self._doubts:
-                self._add_doubts()
             self._refresh(thumbnail=True)
             self._complete_record()
         self._ink, self._doubts = None, {}
@@ -173,18 +190,20 @@ class LiveInk:
         """What only the run could tell: when, how long, what memory it had to do with."""
         from napari_ink.inference.store import PredictionStore
 
+        store, _ = self._record
         with suppress(InkError):  # the plan's own record stays
-            mine = carried(self.layer)
-            record = PredictionStore.open(mine["store"]).provenance
-            for layer in (self.layer, *self._doubt_layers.values()):
-                role = carried(layer)["role"]
-                layer.metadata = ink_metadata(mine["fragment"], mine["store"], record, role)
+            self._record = store, PredictionStore.open(store).provenance
+        self._write_record()
+
+    def _write_record(self) -> None:
+        for layer in (self.layer, *self._doubt_layers.values()):
+            role = carried(layer)["role"]
+            layer.metadata = ink_metadata(self._fragment, *self._record, role)
 
     def drop(self) -> None:
         """Forget layers and ink: the user removed one of them."""
         self._refresh_soon.cancel()
         self.layer = self._ink = None
-        self._doubts, self._doubt_layers = {}, {}
 
     def _refresh(self, thumbnail: bool = False) -> None:
         if self.layer is None:

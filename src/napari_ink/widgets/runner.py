@@ -97,7 +97,7 @@ class Runner:
             model.reverse_depth,
             settings.samples > 1,
         )
-        self._live.begin(name, *ink_shape(model))
+        self._live.begin(name, *ink_shape(model), sampled=settings.samples > 1)
         self._side_by_side.show()
         # The first drawing of a grid takes its time, and several times that beside a busy network.
         QTimer.singleShot(_DRAWN_MS, job.start)
