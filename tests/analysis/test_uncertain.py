@@ -216,6 +216,12 @@ def test_a_first_sample_says_nothing_yet(tmp_path):
         uncertain_places(kept)
 
 
+def test_samples_without_dropout_and_noise_are_told_from_a_prediction_under_way(tmp_path):
+    kept = store(tmp_path / "a.ink.zarr", half(), np.zeros(SHAPE), counts=1)
+    with pytest.raises(StoreError, match=r"all the same network.*--dropout"):
+        uncertain_places(kept)
+
+
 @pytest.mark.parametrize(
     "asked", [{"count": 0}, {"count": 2.0}, {"by": "entropy"}, {"apart": 0.0}, {"apart": np.nan}]
 )

@@ -110,14 +110,20 @@ def check_sampled(store: PredictionStore) -> None:
     Raises
     ------
     StoreError
-        For a single pass, and before the second sample.
+        For a single pass, before the second sample, and where nothing tells samples apart.
     """
     if store.samples is None:
         raise StoreError(
             f"{store.path} is a single pass, which does not say how sure it is",
             "predict under another name with --samples 60",
         )
-    if store.samples.counts.max() < 2:
+    if store.samples.counts.max() >= 2:
+        return
+    if store.is_complete:
         raise StoreError(
-            f"{store.path} has no two samples yet that could differ", "go on with the prediction"
+            f"{store.path} has samples that are all the same network",
+            "predict under another name with --dropout .1 or --gate-noise .5",
         )
+    raise StoreError(
+        f"{store.path} has no two samples yet that could differ", "go on with the prediction"
+    )
