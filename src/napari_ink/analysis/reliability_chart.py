@@ -38,14 +38,17 @@ def reliability_figure(histograms: Mapping[str, Histogram], title: str = "") -> 
         By name, six at most.
     title : str
     """
-    figure, (axes, below) = new_figure(6.4, 6.4, 2, sharex=True, height_ratios=(3.2, 1))
+    figure, (axes, below) = new_figure(
+        6.4, 6.4 + 0.22 * len(histograms), 2, sharex=True, height_ratios=(3.2, 1)
+    )
     colour = axes.yaxis.label.get_color()
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect")
     draw_reliability(axes, histograms)
     axes.set(ylim=(-0.02, 1.02), ylabel="share that is ink in the label")
     axes.legend(
         frameon=False,
-        loc="upper left",
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 1.0),  # above the axes: curves go anywhere in them
         title="expected calibration error",
         alignment="left",
         labelcolor=colour,
