@@ -170,7 +170,7 @@ def _micrometres(layer) -> tuple[float, float, float] | None:
     return tuple(sizes)
 
 
-def ink_arguments(stack: Image, ndim: int, first: int = 0) -> dict[str, Any]:
+def ink_arguments(stack: Image, ndim: int, first: float = 0, step: int = 1) -> dict[str, Any]:
     """Where a prediction on ``stack`` lies: all that moves the stack moves the ink.
 
     Parameters
@@ -179,16 +179,19 @@ def ink_arguments(stack: Image, ndim: int, first: int = 0) -> dict[str, Any]:
         The layer that was predicted on, wherever the user put it.
     ndim : int
         2 for an ink map, 3 for a labelled volume.
-    first : int
-        Index of the first layer of the window, for a volume.
+    first : float
+        Index of the first layer of the window, for a volume; of a depth sweep, its middle.
+    step : int
+        Layers of the stack from one layer of a volume to the next.
     """
     translate = np.array(stack.translate[-ndim:])
     if ndim == 3:
         translate[0] += first * stack.scale[-3]
+    factors = (step, 1, 1)[-ndim:]
     affine = np.asarray(stack.affine.affine_matrix)
     keep = [*range(3 - ndim, 3), 3]
     return {
-        "scale": tuple(stack.scale[-ndim:]),
+        "scale": tuple(s * f for s, f in zip(stack.scale[-ndim:], factors, strict=True)),
         "translate": tuple(translate),
         "rotate": np.asarray(stack.rotate)[-ndim:, -ndim:],
         "affine": affine[np.ix_(keep, keep)],

@@ -24,6 +24,7 @@ from napari_ink._layers import (
 )
 from napari_ink._lazy import LazyArray
 from napari_ink.errors import FragmentError, InkError
+from napari_ink.inference.layer_places import layer_places
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -53,7 +54,7 @@ def prediction_layer_data(path: str, stacks: Iterable[Image] = ()) -> list[Layer
     under = [] if stack is not None else _recorded_fragment(store)
     if stack is not None:
         fragment = carried(stack)["fragment"]
-        place = ink_arguments(stack, store.ink.ndim, store.provenance["first_z"])
+        place = ink_arguments(stack, store.ink.ndim, *layer_places(store.provenance))
     else:
         fragment = under[0][1]["metadata"][KEY]["fragment"] if under else None
         place = _recorded_place(store)
@@ -81,12 +82,14 @@ def _has_doubts(store: PredictionStore) -> bool:
 def _recorded_place(store: PredictionStore) -> dict[str, Any]:
     """Where a prediction lies by itself."""
     ndim = store.ink.ndim
-    place: dict[str, Any] = {"axis_labels": AXES[-ndim:]}
+    scale = store.voxel_size or (1.0, 1.0, 1.0)
+    place: dict[str, Any] = {"axis_labels": AXES[-ndim:], "scale": scale[-ndim:]}
     if store.voxel_size is not None:
-        scale = store.voxel_size[-ndim:]
-        place |= {"scale": scale, "units": (MICROMETRE,) * ndim}
-        if ndim == 3:
-            place["translate"] = (store.provenance["first_z"] * scale[0], 0, 0)
+        place["units"] = (MICROMETRE,) * ndim
+    if ndim == 3:
+        first, step = layer_places(store.provenance)
+        place["translate"] = (first * scale[0], 0, 0)
+        place["scale"] = (step * scale[0], *scale[1:])
     return place
 
 
@@ -100,6 +103,8 @@ def _name(store: PredictionStore) -> str:
         asked["reverse_depth"],
         store.samples is not None,
     )
+    if "windows" in store.provenance:
+        name = f"{name} depth sweep"
     off = asked.get("experts_off")
     return f"{name} without {', '.join(off)}" if off else name
 

@@ -92,6 +92,20 @@ def test_options_reach_the_settings(files, tmp_path, capsys):
     assert "torch on cpu at bf16" in err
 
 
+def test_a_depth_sweep_gives_a_layer_a_window(files, tmp_path, capsys):
+    out = tmp_path / "a.ink.zarr"
+    assert main(command(files, out, "--depth-sweep", "1", "--json")) == 0
+    said = capsys.readouterr()
+    store = PredictionStore.open(out)
+    windows = store.provenance["windows"]
+    assert f"{len(windows)} windows" in said.err
+    assert len(windows) == store.ink.shape[0] > 1
+    capsys.readouterr()
+    assert main(["thresholds", str(out), "--percentile", "90", "--json"]) == 0
+    names = [f"z {first}–{end - 1}" for first, end in windows]
+    assert json.loads(capsys.readouterr().out)["layers"] == names
+
+
 @pytest.mark.parametrize(
     ("extra", "words"),
     [

@@ -131,12 +131,11 @@ def test_blended_map_is_that_of_monais_inferer(shape, tile, overlap):
 
 
 def test_results_dropped_for_want_of_room_are_computed_again_to_the_same_bits(monkeypatch):
-    from napari_ink.inference import engine as module
-    from napari_ink.inference.work import schedule
+    from napari_ink.inference import computing
 
     fragment, network = noise_fragment(), SmallNetwork()
     expected = run(fragment, network, tile=32, overlap=0.5)
-    monkeypatch.setattr(module, "schedule", lambda *a: schedule(*a, kept_bytes=0))
+    monkeypatch.setattr(computing, "KEPT_BYTES", 0)
     np.testing.assert_array_equal(run(fragment, network, tile=32, overlap=0.5), expected)
 
 

@@ -474,7 +474,7 @@ def test_a_mask_lost_between_two_looks_at_a_block_ends_in_one_of_our_errors(case
     plan = plan_prediction(fragment, network, PredictionSettings(tile=16, **how))
     for reads in range(1, plan.total):
         mask = _Vanishing(fragment.mask, reads)
-        items = schedule(plan, TileReader(fragment, plan, mask), plan.blocks, np.empty)
+        items = schedule(plan, TileReader(fragment, plan, mask), plan.blocks, np.empty, 1 << 20)
         with pytest.raises(StoreError, match="predict again"):
             list(items)
 

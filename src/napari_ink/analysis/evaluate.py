@@ -80,7 +80,7 @@ def count(
     shape = tuple(prediction.ink.shape)
     if len(shape) != 2:
         raise StoreError(
-            f"{prediction.path} holds a labelled volume, not an ink layer",
+            f"{prediction.path} has {prediction.ink.shape[0]} layers, not one of ink",
             "evaluate predictions of an ink layer",
         )
     label = side_plane("label", label, prediction)

@@ -10,6 +10,7 @@ import numpy as np
 from napari_ink.analysis.layer_histograms import LayerHistograms
 from napari_ink.analysis.parts import WHOLE, Part
 from napari_ink.errors import StoreError
+from napari_ink.inference.layer_places import layer_names
 from napari_ink.inference.settings import Box
 
 if TYPE_CHECKING:
@@ -78,8 +79,7 @@ class StoredLayers:
         """What to call the layers: stored layer numbers, or the names of the ink maps."""
         first = self.stores[0]
         if len(first.ink.shape) == 3:
-            start = first.provenance["settings"]["layers"][0]
-            return [f"z {start + k}" for k in range(self.shape[0])]
+            return layer_names(first.provenance, self.shape[0])
         return [store.path.name.removesuffix(".ink.zarr") for store in self.stores]
 
     def read(self, box: Box) -> np.ndarray:

@@ -29,6 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "checkpoint was trained on)",
     )
     parser.add_argument(
+        "--depth-sweep",
+        metavar="STEP",
+        type=int,
+        help="slide the checkpoint's window over all layers, or those of --layers, in steps of "
+        "STEP: a stack of one ink layer a place",
+    )
+    parser.add_argument(
         "--reverse",
         action="store_true",
         help="read the layers against the way the checkpoint was trained",
@@ -221,7 +228,9 @@ def _times(plan) -> str:
 
 def describe(plan, name: str) -> str:
     """One line: what runs where."""
-    chosen, sampled = plan.settings, ""
+    chosen, sampled, swept = plan.settings, "", ""
+    if plan.windows:
+        swept = f"{len(plan.windows)} windows, "
     if plan.monte_carlo is not None:
         drawn = plan.monte_carlo
         sampled = (
@@ -230,7 +239,7 @@ def describe(plan, name: str) -> str:
         )
     return (
         f"{name}: layers {chosen.layers[0]}:{chosen.layers[1]} {plan.provenance['direction']}, "
-        f"task {chosen.task}, {plan.total} blocks, {sampled}"
+        f"task {chosen.task}, {swept}{plan.total} blocks, {sampled}"
         f"tile {chosen.tile} px, batch {chosen.batch}, {chosen.runtime} on {chosen.device} at "
         f"{chosen.precision}"
     )
@@ -297,6 +306,7 @@ def settings_from(args: argparse.Namespace):
         focus = point(args.focus, "--focus")
     return PredictionSettings(
         layers=layers,
+        depth_sweep=args.depth_sweep,
         reverse_depth=args.reverse,
         task=args.task,
         region=region,

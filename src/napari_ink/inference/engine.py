@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +12,10 @@ from napari_ink.errors import DeviceMemoryError, PredictionError
 from napari_ink.inference.device import free_memory, is_out_of_memory, release
 from napari_ink.inference.monte_carlo import sub_network
 from napari_ink.inference.plan import PredictionPlan
-from napari_ink.inference.prefetch import Prefetch
 from napari_ink.inference.runtimes import OpenVINORuntime, Probability, Runtime, TorchRuntime
 from napari_ink.inference.settings import Box
 from napari_ink.inference.tiles import Tile, make_grid, round_down
-from napari_ink.inference.work import Batch, Block, Group, TileReader, assemble, schedule
+from napari_ink.inference.work import Batch, Block, Group, TileReader, assemble
 from napari_ink.models.experts import gates_without
 
 if TYPE_CHECKING:
@@ -80,6 +80,13 @@ class Engine:
     def __exit__(self, *exception) -> None:
         self._maps.clear()
         self.runtime.close()
+
+    def over(self, plan: PredictionPlan, reader: TileReader) -> Engine:
+        """The same network and records, over other layers of the same grid."""
+        other = copy(self)
+        other._plan, other._reader = plan, reader
+        other._maps, other._tiles_of, other._failed = {}, {}, set()
+        return other
 
     def run(self, batch: Batch) -> None:
         """Compute the maps of a batch; if a single tile is too much, its blocks will know."""
@@ -211,25 +218,6 @@ def network_of(plan: PredictionPlan, model: InkNetwork, sample: int | None = Non
     else:
         folded = sub_network(plan.monte_carlo, model, plan.task_index, sample, gates)
     return Probability(folded, model.output_stride)
-
-
-def computed(
-    plan: PredictionPlan, reader: TileReader, engine: Engine, blocks: Iterable[tuple[int, int]]
-) -> Iterator[tuple[Block, np.ndarray]]:
-    """Blocks as the network at hand finds them, in their order, read ahead in a thread.
-
-    Yields
-    ------
-    block : Block
-    probability : numpy.ndarray
-        As :meth:`Engine.finish` gives it.
-    """
-    with Prefetch(schedule(plan, reader, blocks, engine.runtime.buffer)) as work:
-        for item in work:
-            if isinstance(item, Batch):
-                engine.run(item)
-            else:
-                yield item, engine.finish(item)
 
 
 def make_runtime(plan: PredictionPlan, network: Probability, reader: TileReader) -> Runtime:

@@ -9,6 +9,7 @@ import numpy as np
 from torch import nn
 
 from napari_ink.errors import SettingsError
+from napari_ink.inference.depth_sweep import Window, swept_layers
 from napari_ink.inference.device import RUNTIMES, resolve_device, resolve_precision
 from napari_ink.inference.direction import is_flipped
 from napari_ink.inference.doubts import doubts
@@ -44,7 +45,9 @@ class PredictionPlan:
     settings : PredictionSettings
         With every choice made.
     z : slice
-        Layers to read, counted from 0.
+        Layers to read, counted from 0; of a depth sweep, those of its middle window.
+    windows : tuple of Window
+        Of a depth sweep; empty otherwise.
     flip : bool
         Whether the window is flipped along z after reading.
     task_index : int
@@ -78,6 +81,7 @@ class PredictionPlan:
 
     settings: PredictionSettings
     z: slice
+    windows: tuple[Window, ...]
     flip: bool
     task_index: int
     monte_carlo: MonteCarlo | None
@@ -169,12 +173,24 @@ def plan_prediction(
             "the same: give a dropout rate or gate noise to see how sure it is"
         )
     experts_off = checked_experts(model, task_index, settings.experts_off)
-    layers, z, warning = depth_window(fragment, model, settings.layers)
+    if settings.depth_sweep is None:
+        layers, z, warning = depth_window(fragment, model, settings.layers)
+        swept = []
+    else:
+        layers, swept, warning = swept_layers(
+            fragment, model, settings.layers, settings.depth_sweep
+        )
+        z = fragment.layer_range(*swept[len(swept) // 2])
     warnings += warning
     device, warning = resolve_device(settings.device, settings.runtime)
     warnings += [] if warning is None else [warning]
     precision = resolve_precision(settings.precision, device)
-    normaliser = Recipe.from_dict(info.recipe).bind(fragment, z)
+    recipe = Recipe.from_dict(info.recipe)
+    normaliser = recipe.bind(fragment, z)
+    windows = tuple(
+        Window(window, part, recipe.bind(fragment, part))
+        for window, part in ((window, fragment.layer_range(*window)) for window in swept)
+    )
     region = region_within(fragment, settings.region)
     tile, batch = tile_and_batch(
         fragment, model, settings, normaliser, device, folded or task_index
@@ -228,15 +244,25 @@ def plan_prediction(
         "checkpoint": provenance["checkpoint"]["fingerprint"],
         "mask": mask_hash,
         **{key: value for key, value in chosen.items() if key not in _NO_IDENTITY},
+        "depth_sweep": settings.depth_sweep,
         "monte_carlo": None if monte_carlo is None else monte_carlo.identity,
         "experts_off": chosen["experts_off"] or None,  # stores from before say nothing of it
         "halo": model.halo,
     }
     volume = model.output == "volume"
+    layers_out = (model.depth,) if volume else (len(windows),) if windows else ()
     provenance["first_z"] = z.start if volume else 0
+    if windows:
+        provenance |= {
+            "first_z": (windows[0].z.start + windows[0].z.stop - 1) / 2,  # its middle
+            "z_step": settings.depth_sweep,
+            "windows": [list(window.layers) for window in windows],
+            "window_statistics": [window.normaliser.statistics for window in windows],
+        }
     return PredictionPlan(
         settings=resolved,
         z=z,
+        windows=windows,
         flip=is_flipped(settings.reverse_depth, info.reverse_depth),
         task_index=task_index,
         monte_carlo=monte_carlo,
@@ -246,7 +272,7 @@ def plan_prediction(
         region=region,
         mask=fragment.mask,
         normaliser=normaliser,
-        output_shape=(model.depth, *fragment.shape[1:]) if volume else tuple(fragment.shape[1:]),
+        output_shape=(*layers_out, *fragment.shape[1:]),
         multiple_of=model.multiple_of,
         voxel_size=fragment.voxel_size,
         warnings=tuple(warnings),

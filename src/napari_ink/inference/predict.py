@@ -14,8 +14,9 @@ import numpy as np
 
 from napari_ink.errors import DeviceMemoryError, InkError, PredictionError
 from napari_ink.inference.clock import Clock
+from napari_ink.inference.computing import computed
 from napari_ink.inference.device import is_out_of_memory
-from napari_ink.inference.engine import Engine, computed, network_of
+from napari_ink.inference.engine import Engine, network_of
 from napari_ink.inference.plan import PredictionPlan, plan_prediction
 from napari_ink.inference.sampling import run_samples
 from napari_ink.inference.settings import Box, PredictionSettings, TileDone
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from napari_ink.volumes.fragment import Fragment
 
 #: Settings that a store answers where a call leaves them open.
-_RECORDED = ("layers", "task", "tile", "batch", "device", "precision")
+_RECORDED = ("layers", "depth_sweep", "task", "tile", "batch", "device", "precision")
 _RECORDED_SAMPLES = ("dropout", "gate_noise", "sampling")
 
 _log = logging.getLogger(__name__)

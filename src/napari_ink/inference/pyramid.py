@@ -87,6 +87,7 @@ def multiscales(
     axes: int,
     levels: int,
     first_z: float = 0,
+    z_step: int = 1,
 ) -> dict:
     """The ``ome`` attribute of an image.
 
@@ -100,6 +101,8 @@ def multiscales(
     levels : int
     first_z : float
         Index of the first predicted layer in the stack, for ``(z, y, x)``.
+    z_step : int
+        Layers of the stack from one predicted layer to the next.
 
     Returns
     -------
@@ -110,7 +113,7 @@ def multiscales(
     size = voxel_size or (1.0, 1.0, 1.0)
     datasets = []
     for level in range(levels):
-        factors = (1, 2**level, 2**level)
+        factors = (z_step, 2**level, 2**level)
         scale = [float(s * f) for s, f in zip(size, factors, strict=True)]
         # a coarse pixel's centre lies between those of the pixels that it stands for
         shift = [s * (f - 1) / 2 for s, f in zip(size, factors, strict=True)]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from napari_ink.errors import StoreError
 from napari_ink.inference.chosen_order import SampleOrder
 from napari_ink.inference.clock import Clock
-from napari_ink.inference.engine import Engine, computed, network_of
+from napari_ink.inference.computing import computed
+from napari_ink.inference.engine import Engine, network_of
 from napari_ink.inference.moments import Moments
 from napari_ink.inference.plan import PredictionPlan
 from napari_ink.inference.settings import Box, TileDone

@@ -39,7 +39,11 @@ class PredictionSettings:
     ----------
     layers : tuple of int, optional
         Depth window ``(first, end)``, half-open, in the numbering of the stored layers.
-        ``None``: the window of the checkpoint.
+        ``None``: the window of the checkpoint. Of a depth sweep, the layers to slide over;
+        ``None``: all.
+    depth_sweep : int, optional
+        Slide the checkpoint's window over the layers in steps of so many: an ink layer a place,
+        a ``(z, y, x)`` stack (:mod:`napari_ink.inference.depth_sweep`).
     reverse_depth : bool
         Read the layers against the way the checkpoint was trained: a checkpoint that learned
         from flipped windows gets them by default, and stored order with this.
@@ -77,14 +81,15 @@ class PredictionSettings:
         Of the samples.
     sampling : str
         ``random``: sub-networks as they come; ``chosen``: few that stand for as many random ones
-        (:mod:`napari_ink.inference.chosen_order`); ``auto``: chosen where the map is large enough for
-        the choice to be worth its time.
+        (:mod:`napari_ink.inference.chosen_order`); ``auto``: chosen where the map is large enough
+        for the choice to be worth its time.
     interactive : bool
         Somebody is watching: a first block soon rather than the shortest whole. Guides the choice
         of a tile that was left open, on a CPU; a store goes on with the tile that it has.
     """
 
     layers: tuple[int, int] | None = None
+    depth_sweep: int | None = None
     reverse_depth: bool = False
     task: str | None = None
     region: Box | None = None

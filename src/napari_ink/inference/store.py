@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 
 from napari_ink.errors import StoreError
 from napari_ink.inference.chosen_order import SampleOrder
+from napari_ink.inference.layer_places import layer_places
 from napari_ink.inference.pyramid import build_levels, multiscales
 from napari_ink.inference.settings import Box
 from napari_ink.inference.store_files import (
@@ -394,9 +395,10 @@ class PredictionStore:
 
     def _describe(self, levels: int) -> None:
         """What other readers of OME-Zarr are told of the images."""
-        first = self.attributes.get("first_z", 0)
         for name in self._image_names:
-            ome = multiscales(name, self.voxel_size, self.ink.ndim, levels, first)
+            ome = multiscales(
+                name, self.voxel_size, self.ink.ndim, levels, *layer_places(self.attributes)
+            )
             self._group[name].update_attributes({"ome": ome})
 
     def check_same(self, wanted: dict) -> None:

@@ -20,6 +20,7 @@ from rich.filesize import decimal
 from zarr.codecs import ZstdCodec
 
 from napari_ink.errors import StoreError
+from napari_ink.inference.layer_places import layer_places
 from napari_ink.inference.pyramid import multiscales
 from napari_ink.inference.store_samples import IMAGES, create_samples
 
@@ -51,7 +52,7 @@ def create(path: Path, plan: PredictionPlan) -> None:
         axes = len(plan.output_shape)
         sampled = plan.monte_carlo is not None
         for name in ("ink", *(IMAGES if sampled else ())):
-            ome = multiscales(name, plan.voxel_size, axes, 1, attributes.get("first_z", 0))
+            ome = multiscales(name, plan.voxel_size, axes, 1, *layer_places(attributes))
             group.create_group(name, attributes={"ome": ome}).create_array(
                 "0",
                 shape=plan.output_shape,

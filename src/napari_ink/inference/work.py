@@ -97,6 +97,10 @@ class TileReader:
             and not plan.grid.is_blended
         )
 
+    def over(self, plan: PredictionPlan) -> TileReader:
+        """The same of a plan for other layers."""
+        return TileReader(self._fragment, plan, self._mask)
+
     def volume(self, box: Box, out: np.ndarray) -> None:
         """Read, normalise and flip one tile into ``out``, ``(z, y, x)``."""
         plan = self._plan
@@ -175,7 +179,7 @@ def schedule(
     reader: TileReader,
     blocks: Iterable[tuple[int, int]],
     buffer: Callable[[tuple[int, ...]], np.ndarray],
-    kept_bytes: int = 256 << 20,
+    kept_bytes: int,
 ) -> Iterator[Batch | Block]:
     """The batches to run and the blocks they complete, in order.
 

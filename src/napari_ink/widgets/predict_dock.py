@@ -224,8 +224,9 @@ class PredictDock(QWidget):
                     self.source.choose_layer(stack)
             if made["path"] and Path(made["path"]).is_file():
                 self.source.choose_checkpoint(Path(made["path"]))
+                windows = mine["provenance"].get("windows") or [asked["layers"]]
                 self.model.choose_settings(
-                    asked["task"], tuple(asked["layers"]), asked["reverse_depth"]
+                    asked["task"], tuple(windows[len(windows) // 2]), asked["reverse_depth"]
                 )
                 self.model.choose_samples(asked)
         if any(map(is_stack, self._viewer.layers)):

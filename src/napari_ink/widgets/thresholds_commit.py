@@ -13,6 +13,7 @@ from napari_ink._layers import KEY, carried, ink_metadata
 from napari_ink.analysis.layer_counting import blocks
 from napari_ink.analysis.layer_histograms import NONE
 from napari_ink.errors import SettingsError
+from napari_ink.inference.layer_places import layer_names
 from napari_ink.widgets.thresholds_counting import open_layers
 from napari_ink.widgets.thresholds_model import cut_text, without_layer
 
@@ -135,9 +136,8 @@ def kept_cuts(inks: Sequence[Image]) -> tuple[tuple[str, ...], tuple[float, ...]
         record = carried(ink)["provenance"]
         if not record:  # a run has just begun it
             return (), ()
-        first = record["settings"]["layers"][0]
         depth = 1 if ink.ndim == 2 else (ink.data[0] if ink.multiscale else ink.data).shape[0]
-        names += [ink.name] if ink.ndim == 2 else [f"z {first + k}" for k in range(depth)]
+        names += [ink.name] if ink.ndim == 2 else layer_names(record, depth)
         kept = record.get("thresholds")
         own = [record["threshold"]] * depth if kept is None else kept["thresholds"]
         cuts += [NONE if cut is None else float(cut) for cut in own]
