@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import tifffile
+from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 
 from napari_ink._layers import carried, is_doubt, is_ink
@@ -169,7 +170,18 @@ def test_stopped_in_the_first_sample_it_speaks_of_blocks(slow, dock, viewer, qtb
     run(dock, qtbot)
     words = status(dock)
     assert "1 of 2 blocks of the first sample are kept" in words
-    assert not any(map(is_doubt, viewer.layers))  # of one sample nobody knows how sure it is
+    spread = layer_of(viewer, "spread")  # of one sample nobody knows how sure it is
+    assert not spread.visible
+    assert np.isnan(spread.data).all()
+
+
+def test_a_run_that_fails_at_once_leaves_no_empty_layers(dock, viewer, qtbot):
+    dock.model.tile = 63  # not a multiple of what the network needs
+    before = list(viewer.layers)
+    with notification_manager:
+        run(dock, qtbot)
+    assert list(viewer.layers) == before
+    assert "63" in status(dock)
 
 
 def test_more_samples_go_on_where_fewer_ended(dock, viewer, qtbot, headless, preferences):

@@ -171,17 +171,17 @@ class LiveInk:
         """Draw what is there and let go of the ink; without any, all is as it was before."""
         layer, ink = self.layer, self._ink
         self._refresh_soon.cancel()
-        for role, doubt in self._doubts.items():
-            if doubt.begun:
-                self._fill_earlier()
-            elif role in self._doubt_layers and self._doubt_layers[role] in self._viewer.layers:
-                self._viewer.layers.remove(self._doubt_layers.pop(role))
         if ink is not None and not ink.begun:
             self.drop()
-            self._viewer.layers.remove(layer)
+            for mine in (*self._doubt_layers.values(), layer):
+                if mine in self._viewer.layers:
+                    self._viewer.layers.remove(mine)
             for other in self._hidden:
                 other.visible = True
         elif ink is not None:
+            for doubt in self._doubts.values():
+                if doubt.begun:
+                    self._fill_earlier()
             self._refresh(thumbnail=True)
             self._complete_record()
         self._ink, self._doubts = None, {}
