@@ -169,7 +169,7 @@ def sampled_sample(folder: Path) -> Path:
 
 
 def take_uncertainty(viewer: Viewer, store: Path, folder: Path) -> None:
-    """The third of the most uncertain places of a prediction, in an empty viewer."""
+    """The second of the most uncertain places of a prediction, in an empty viewer."""
     viewer.window.resize(*SIZE)
     viewer.open(store, plugin="napari-ink")
     wait(1.0)
@@ -180,8 +180,7 @@ def take_uncertainty(viewer: Viewer, store: Path, folder: Path) -> None:
     dock.places.find.click()
     wait_until(lambda: dock.model.places)
     wait(0.5)
-    for _ in range(2):
-        dock.places.next.click()
+    dock.places.next.click()
     dock.reliability.button.click()
     wait_until(lambda: dock.reliability.canvas is not None)
     wait(1.0)

@@ -93,7 +93,7 @@ def test_words_say_what_a_tolerance_did(sampled):
     assert "5 to 9 samples a block, 6.2 on average" in words("tolerant")
     assert "Tolerance 0.25" in words("tolerant")
     assert "or after 9 samples" in words("tolerant")
-    assert "3 of 4 blocks were left before" in words("tolerant")
+    assert "3 of 4 blocks needed fewer than 9" in words("tolerant")
     assert "2 to 3 samples a block" in words("begun")
     assert "Not finished: 0%" in words("begun")
 

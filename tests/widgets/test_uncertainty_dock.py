@@ -265,6 +265,7 @@ def test_samples_a_block_are_shown_where_they_differ(dock, viewer, doubted, qtbo
     assert "2 to 30 samples a block" in dock.source.words.text()
     assert dock.source.samples.isVisible()
     dock.source.samples.click()
+    assert dock.source.samples.isChecked()
     counts = dock.layers.samples
     assert counts.interpolation2d == "nearest"
     assert cell_of(viewer, counts) == cell_of(viewer, ink)
@@ -275,6 +276,7 @@ def test_samples_a_block_are_shown_where_they_differ(dock, viewer, doubted, qtbo
     end = counts.data_to_world((0.5, 0.5))
     np.testing.assert_allclose(end, ink.data_to_world(np.array(block) - 0.5))
     dock.source.samples.click()
+    assert dock.layers.samples is None
     assert counts not in viewer.layers
     dock.source.samples.click()
     viewer.layers.remove(dock.layers.samples)
@@ -298,8 +300,9 @@ def test_a_prediction_that_grows_is_read_again(
     table[0].flat[:2] = 9, 40
     group["monte_carlo/progress"][:] = table
     qtbot.waitUntil(lambda: "2 to 40 samples" in dock.source.words.text(), timeout=20_000)
-    assert shown not in viewer.layers
-    assert np.nanmax(dock.layers.samples.data) == 40
+    assert dock.layers.samples is shown
+    assert np.nanmax(shown.data) == shown.contrast_limits[1] == 40
+    assert dock.source.samples.isChecked()
 
 
 # --- against the label ---------------------------------------------------------------------------

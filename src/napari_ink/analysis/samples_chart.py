@@ -66,7 +66,8 @@ def samples_words(store: PredictionStore) -> list[str]:
             f"below that, or after {most} samples."
         )
         if early and store.is_complete:
-            lines.append(f"{early} of {int(sampled.sum())} blocks were left before the others.")
+            blocks = int(sampled.sum())
+            lines.append(f"{early} of {blocks} blocks needed fewer than {found['most']}.")
     elif _stands_for(store):
         lines.append(f"No tolerance: chosen samples that stand for {most} random ones.")
     else:

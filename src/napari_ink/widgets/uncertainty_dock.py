@@ -139,7 +139,8 @@ class UncertaintyDock(QWidget):
             self.source.choose(inserted)
         self.empty.setVisible(not inks)
         self.source.setVisible(bool(inks))
-        self.source.show_samples_shown(self.layers.samples is not None)
+        if getattr(event, "type", "") == "removed":
+            self.source.show_samples_shown(self.layers.samples is not None)
         if not inks:
             self.places.hide()
             self.reliability.hide()

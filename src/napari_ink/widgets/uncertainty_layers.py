@@ -112,10 +112,15 @@ class UncertaintyLayers:
         return self._samples if self._samples in self._viewer.layers else None
 
     def show_samples(self, ink: Image, report: SamplesReport) -> None:
-        """How many samples each block took, over the ink, in place of the last one."""
-        self.remove_samples()
+        """How many samples each block took, over the ink; a map that is there is renewed."""
         counts = np.where(report.counts > 0, report.counts, np.nan).astype(np.float32)
         low, high = float(np.nanmin(counts)), float(np.nanmax(counts))
+        name, limits = f"samples a block, {low:.0f} to {high:.0f}", (low, max(high, low + 1))
+        if self.samples is not None:
+            self._samples.data = counts
+            self._samples.contrast_limits_range = self._samples.contrast_limits = limits
+            self._samples.name = name
+            return
         place = _place_of(ink, plane=True)
         scale = np.asarray(place["scale"], float)
         block = np.asarray(report.block, float)
@@ -125,9 +130,9 @@ class UncertaintyLayers:
         active = self._viewer.layers.selection.active
         self._samples = self._viewer.add_image(
             counts,
-            name=f"{ink.name}: samples a block, {low:.0f} to {high:.0f}",
+            name=name,
             colormap="viridis",
-            contrast_limits=(low, max(high, low + 1)),
+            contrast_limits=limits,
             interpolation2d="nearest",
             opacity=0.75,
             metadata={KEY: carried(ink) | {"role": "samples"}},

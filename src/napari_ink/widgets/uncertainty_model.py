@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 #: What to look for, as it is offered.
 MEASURES = {
     "spread": "spread of the samples",
-    "information": "disagreement (mutual information)",
-    "decision": "ink or not: undecided at the cut",
+    "information": "disagreement in bits",
+    "decision": "undecided at the cut",
 }
 
 
