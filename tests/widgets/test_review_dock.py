@@ -274,6 +274,7 @@ def test_nothing_on_the_screen_names_a_prediction_until_the_outcome(
 ):
     window = main_window(dock)
     assert all(name in visible_texts(window) for name in NAMES)  # the test can see them
+    viewer.status = f"{NAMES[0]}.ink.zarr"  # as after pointing at a layer that came from a file
     dock.form.reader.setText("Ada")
     dock.form.repeats.setValue(1)
     start(dock, qtbot)
@@ -334,6 +335,7 @@ def test_keys_pick_wherever_the_focus_is_and_are_given_back(dock, viewer, qtbot)
     dock.hide()  # behind another tab, whose keys they are
     QTest.keyClick(canvas, Qt.Key.Key_Left)
     assert picked(dock) == answers
+    assert viewer.dims.point != before
     dock.show()
     press(dock, qtbot, Qt.Key.Key_Left)
     assert picked(dock) == [*answers, "left"]
