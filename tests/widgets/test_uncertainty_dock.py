@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
+from PIL import Image
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLabel
@@ -369,3 +371,17 @@ def test_every_control_has_a_tooltip_and_fits_the_dock(dock, doubted, qtbot):
     assert len(keys) > 6
     assert len(set(keys)) == len(keys), sorted(keys)
     assert not set(keys) & set("fvlpwh"), sorted(keys)
+
+
+def test_picture_of_the_guide_shows_this_dock(dock, doubted, qtbot):
+    doubted("uneven")
+    find(dock, qtbot)
+    root = Path(__file__).parents[2]
+    picture = Image.open(root / "docs/images/uncertainty.png")
+    assert picture.size == (1280, 800)
+    lines = picture.info["Description"].splitlines()
+    buttons = [b for b in dock.findChildren(QAbstractButton) if b.isVisibleTo(dock) and b.text()]
+    assert len(buttons) >= 5
+    assert {button.text().replace("&", "") for button in buttons} <= set(lines)
+    assert dock.places.keys.text() in lines
+    assert f"[{dock.places.by.itemText(0)}]" in lines
