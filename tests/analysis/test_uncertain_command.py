@@ -98,6 +98,12 @@ def test_words_say_what_a_tolerance_did(sampled):
     assert "Not finished: 0%" in words("begun")
 
 
+def test_passes_that_are_no_samples_of_one_network_are_counted_too(sampled):
+    kept = PredictionStore.open(sampled / "all.ink.zarr")
+    kept.attributes["passes"] = 12
+    assert "all of the 12 samples asked for" in " ".join(samples_words(kept))
+
+
 def test_a_single_pass_is_one_line_with_the_remedy(sampled, tmp_path, capsys):
     target = tmp_path / "samples.png"
     assert main(["uncertain", str(sampled / "single.ink.zarr"), "--png", str(target)]) == 2

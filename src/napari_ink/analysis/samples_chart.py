@@ -49,7 +49,9 @@ def samples_words(store: PredictionStore) -> list[str]:
     """What the samples of the blocks come to, a sentence a line."""
     found, counts = store.sampled(), store.samples.counts
     asked = store.provenance["settings"]
-    most, tolerance = asked["samples"], asked.get("tolerance")
+    # of several checkpoints or symmetries, which need no samples of their own, all passes
+    most = store.attributes.get("passes", asked.get("samples", found["most"]))
+    tolerance = asked.get("tolerance")
     error = f"standard error of the mean {found['standard_error']:.4f}"
     if found["least"] == found["most"]:
         lines = [f"Every block took {found['most']} samples; {error}."]
