@@ -213,7 +213,7 @@ class QuickTrial:
 
 def test_chosen_samples_are_counted_by_those_that_are_run(dock, viewer, qtbot, monkeypatch):
     monkeypatch.setattr("napari_ink.inference.plan.is_worth_choosing", lambda *_: True)
-    monkeypatch.setattr("napari_ink.inference.sampling.Trial", QuickTrial)
+    monkeypatch.setattr("napari_ink.inference.averaging.Trial", QuickTrial)
     dock.settings.samples.slider.number.setValue(8)
     seen = []
     dock.runner.progress.connect(lambda *args: seen.append(args))

@@ -14,6 +14,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint", metavar="C", required=True, help="trained network: NAME.safetensors"
     )
     parser.add_argument(
+        "--with-checkpoint",
+        metavar="C",
+        action="append",
+        default=[],
+        help="another checkpoint, for the mean of the maps of all, and where they disagree; give "
+        "it again for more; each reads its own layers",
+    )
+    parser.add_argument(
         "--out",
         metavar="O",
         required=True,
@@ -84,6 +92,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "again for more; the gates of the others are renormalised",
     )
     parser.add_argument(
+        "--symmetries",
+        default="none",
+        choices=("none", "turns", "flips", "all"),
+        help="show the network the fragment flipped (4 ways) or turned and flipped (all 8) and "
+        "average, or turn each tile another way at the cost of one pass (turns); default none",
+    )
+    parser.add_argument(
         "--samples",
         metavar="N",
         type=int,
@@ -142,11 +157,10 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
     from rich.console import Console
 
-    from napari_ink.inference.plan import plan_prediction
+    from napari_ink.inference.ensemble import Ensemble, plan_ensemble
     from napari_ink.inference.predict import as_recorded, run_plan
     from napari_ink.inference.settings import Box
     from napari_ink.inference.store import PredictionStore, check_name
-    from napari_ink.models.checkpoint import load_checkpoint
     from napari_ink.volumes.layouts import open_fragment
 
     console = Console(stderr=True, highlight=False)
@@ -160,8 +174,8 @@ def run(args: argparse.Namespace) -> int:
     check_name(args.out)
     settings = as_recorded(args.out, settings)
     fragment = open_fragment(args.fragment, voxel_size=args.voxel_size)
-    model = load_checkpoint(args.checkpoint)
-    plan = plan_prediction(fragment, model, settings)
+    ensemble = Ensemble([args.checkpoint, *args.with_checkpoint])
+    plan = plan_ensemble(fragment, ensemble, settings)
     # Before anything is said: a refusal is one line.
     PredictionStore.create_or_resume(args.out, plan).close()
     console.print(describe(plan, fragment.name), markup=False, soft_wrap=True)
@@ -170,7 +184,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         with (
             _progress(console, plan) as advance,
-            closing(run_plan(plan, fragment, model, store=args.out, notice=notice)) as updates,
+            closing(run_plan(plan, fragment, ensemble, store=args.out, notice=notice)) as updates,
         ):
             for update in updates:
                 done = update.index
@@ -206,11 +220,12 @@ def run(args: argparse.Namespace) -> int:
         "notes": told,
     }
     sampled = ""
-    if plan.monte_carlo is not None:
+    if not plan.passes.is_single:
         found = PredictionStore.open(args.out).sampled()
         summary |= {"samples": found}
+        kind = "passes" if plan.monte_carlo is None else "samples"
         sampled = (
-            f", {found['mean']:.1f} samples a block on average ({found['least']} to "
+            f", {found['mean']:.1f} {kind} a block on average ({found['least']} to "
             f"{found['most']}), standard error {found['standard_error']:.4f}"
         )
     if args.json:
@@ -223,7 +238,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _times(plan) -> str:
     """What is counted beside blocks."""
-    return "" if plan.monte_carlo is None else " × samples"
+    if plan.passes.is_single:
+        return ""
+    return " × passes" if plan.monte_carlo is None else " × samples"
 
 
 def describe(plan, name: str) -> str:
@@ -237,6 +254,10 @@ def describe(plan, name: str) -> str:
             f"{drawn.samples} samples (dropout {drawn.dropout:g}, gate noise "
             f"{drawn.gate_noise:g}, seed {drawn.seed}), "
         )
+    if plan.members:
+        sampled += f"{len(plan.members)} checkpoints, "
+    if chosen.symmetries != "none":
+        sampled += f"symmetries {chosen.symmetries}, "
     return (
         f"{name}: layers {chosen.layers[0]}:{chosen.layers[1]} {plan.provenance['direction']}, "
         f"task {chosen.task}, {swept}{plan.total} blocks, {sampled}"
@@ -317,6 +338,7 @@ def settings_from(args: argparse.Namespace):
         device=args.device,
         precision=args.precision,
         runtime=args.runtime,
+        symmetries=args.symmetries,
         experts_off=tuple(args.without_expert),
         samples=args.samples,
         tolerance=args.tolerance,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from napari_ink.inference.monte_carlo import sub_network
 from napari_ink.inference.plan import PredictionPlan
 from napari_ink.inference.runtimes import OpenVINORuntime, Probability, Runtime, TorchRuntime
 from napari_ink.inference.settings import Box
+from napari_ink.inference.symmetries import turned, turned_back, turns_of
 from napari_ink.inference.tiles import Tile, make_grid, round_down
 from napari_ink.inference.work import Batch, Block, Group, TileReader, assemble
 from napari_ink.models.experts import gates_without
@@ -39,6 +40,9 @@ class Engine:
         Records of an earlier engine, which tell of a batch that had to be halved; or none.
     notice : callable
         Told what the user should know.
+    symmetry : int or None
+        How the fragment is turned before the network and back after it; ``None``: each tile
+        another way, in turn.
 
     Attributes
     ----------
@@ -54,8 +58,10 @@ class Engine:
         reader: TileReader,
         before: Mapping[str, Any],
         notice: Callable[[str], None],
+        symmetry: int | None = 0,
     ) -> None:
         self._plan = plan
+        self._symmetry = symmetry
         self._reader = reader
         self._notice = notice
         self.records: dict = {
@@ -92,7 +98,7 @@ class Engine:
         """Compute the maps of a batch; if a single tile is too much, its blocks will know."""
         self._tiles_of[batch.group] = batch.tiles
         try:
-            maps = self._run_within_memory(batch.volume)
+            maps = self._run_turned(batch.tiles, batch.volume)
         except _TileTooLarge:
             self._failed.add(batch.group)
             return
@@ -131,6 +137,21 @@ class Engine:
                 "try --precision fp32, or another checkpoint",
             )
         return np.where(papyrus, result, np.float32(np.nan))
+
+    def _run_turned(self, tiles: Sequence[Tile | None], volume: np.ndarray) -> Sequence[np.ndarray]:
+        """Run a batch, its tiles turned, and turn their maps back."""
+        if self._symmetry is None:
+            symmetries = turns_of(tiles, self._plan.grid.tile)
+        else:
+            symmetries = [self._symmetry] * len(tiles)
+        if not any(symmetries):
+            return self._run_within_memory(volume)
+        slots = [turned(slot, how) for slot, how in zip(volume, symmetries, strict=True)]
+        shown = self.runtime.buffer((len(slots), *slots[0].shape))
+        for target, slot in zip(shown, slots, strict=True):
+            target[...] = slot
+        maps = self._run_within_memory(shown)
+        return [turned_back(map_, how) for map_, how in zip(maps, symmetries, strict=True)]
 
     def _run_within_memory(self, volume: np.ndarray) -> np.ndarray:
         """Run a batch whole, or in halves if the device has too little memory."""
@@ -200,7 +221,7 @@ class Engine:
         maps, parts = {}, []
         for part in grid.parts(block.box):
             if self._reader.wants(part.box):
-                maps[part.tile] = self._run_within_memory(self._read(part.frame))[0]
+                maps[part.tile] = self._run_turned([part.tile], self._read(part.frame))[0]
                 parts.append(part)
         return assemble(grid, block.box, parts, maps, layers)
 

@@ -71,26 +71,6 @@ class MonteCarlo:
         """Whether all samples are the network itself."""
         return self.dropout == 0 and self.gate_noise == 0
 
-    def is_enough(self, count: int, deviation: float, factor: float) -> bool:
-        """Whether a tile needs no more samples.
-
-        Parameters
-        ----------
-        count : int
-            Samples that it has.
-        deviation : float
-            Their standard deviation.
-        factor : float
-            Squared error of their mean, in squared deviations.
-        """
-        if count >= (1 if self.is_certain else self.samples):
-            return True
-        if count < LEAST_SAMPLES:
-            return False
-        if factor <= 1 / self.samples:
-            return True
-        return self.tolerance is not None and deviation * factor**0.5 <= self.tolerance
-
 
 def monte_carlo_of(settings: PredictionSettings, model: InkNetwork) -> MonteCarlo | None:
     """The settings' Monte Carlo, with what the checkpoint was trained with where nothing is said.

@@ -15,6 +15,7 @@ from napari_ink.inference.direction import is_flipped
 from napari_ink.inference.doubts import doubts
 from napari_ink.inference.monte_carlo import MonteCarlo, monte_carlo_of
 from napari_ink.inference.papyrus import papyrus_blocks
+from napari_ink.inference.passes import Passes
 from napari_ink.inference.provenance import provenance_of
 from napari_ink.inference.resolve import (
     check_installed,
@@ -23,6 +24,7 @@ from napari_ink.inference.resolve import (
     tile_and_batch,
 )
 from napari_ink.inference.settings import MONTE_CARLO, Box, PredictionSettings
+from napari_ink.inference.symmetries import check_symmetries
 from napari_ink.inference.tiles import TileGrid, make_grid, round_up
 from napari_ink.inference.trial_windows import is_worth_choosing, trial_windows
 from napari_ink.models.experts import checked_experts
@@ -51,8 +53,10 @@ class PredictionPlan:
     flip : bool
         Whether the window is flipped along z after reading.
     task_index : int
-    monte_carlo : MonteCarlo or None
-        How samples are drawn; ``None``: the network itself, once.
+    passes : Passes
+        What is averaged; a single pass, if nothing is.
+    members : tuple of PredictionPlan
+        Of an ensemble, the plan of each checkpoint; empty otherwise.
     threshold : float
         Of the checkpoint, for the task.
     grid : TileGrid
@@ -84,7 +88,7 @@ class PredictionPlan:
     windows: tuple[Window, ...]
     flip: bool
     task_index: int
-    monte_carlo: MonteCarlo | None
+    passes: Passes
     threshold: float
     grid: TileGrid
     blocks: tuple[tuple[int, int], ...]
@@ -97,6 +101,12 @@ class PredictionPlan:
     warnings: tuple[str, ...]
     identity: dict[str, Any]
     provenance: dict[str, Any]
+    members: tuple[PredictionPlan, ...] = ()
+
+    @property
+    def monte_carlo(self) -> MonteCarlo | None:
+        """How samples are drawn; ``None``: the network itself."""
+        return self.passes.monte_carlo
 
     @property
     def total(self) -> int:
@@ -105,8 +115,8 @@ class PredictionPlan:
 
     @property
     def steps(self) -> int:
-        """Number of blocks times samples, which is what a prediction counts."""
-        return self.total * (1 if self.monte_carlo is None else self.monte_carlo.samples)
+        """Number of blocks times passes, which is what a prediction counts."""
+        return self.total * self.passes.count
 
     @property
     def depth(self) -> int:
@@ -117,10 +127,10 @@ class PredictionPlan:
     def result_bytes(self) -> int:
         """Upper bound of the full-resolution result on disk, without compression.
 
-        A float16 a pixel; with samples three of them, and four moments in float32.
+        A float16 a pixel; of several passes three of them, and four moments in float32.
         """
         layers = self.output_shape[0] if len(self.output_shape) == 3 else 1
-        bytes_a_pixel = 2 if self.monte_carlo is None else 3 * 2 + 4 * 4
+        bytes_a_pixel = 2 if self.passes.is_single else 3 * 2 + 4 * 4
         return bytes_a_pixel * self.total * layers * self.grid.block[0] * self.grid.block[1]
 
 
@@ -130,6 +140,7 @@ def plan_prediction(
     settings: PredictionSettings = PredictionSettings(),  # noqa: B008 (frozen)
     *,
     folded: nn.Module | None = None,
+    block: tuple[int, int] | None = None,
 ) -> PredictionPlan:
     """Resolve settings against a fragment, a network and this machine.
 
@@ -141,6 +152,8 @@ def plan_prediction(
     settings : PredictionSettings
     folded : nn.Module, optional
         ``model.fold(task)`` if the caller has it already; needed only to choose a tile.
+    block : tuple of int, optional
+        ``(height, width)`` of the output blocks; ``None``: what suits the tile.
 
     Returns
     -------
@@ -163,6 +176,7 @@ def plan_prediction(
             f"runtime {settings.runtime!r} is unknown", f"choose one of {', '.join(RUNTIMES)}"
         )
     check_installed(settings.runtime)
+    check_symmetries(settings.symmetries)
     warnings = doubts(fragment, info)
     task = model.tasks[0] if settings.task is None else settings.task
     task_index = model.task_index(task)
@@ -203,6 +217,7 @@ def plan_prediction(
             multiple_of=model.multiple_of,
             overlap=settings.overlap,
             batch=batch,
+            block=block,
             shrink=normaliser.window is None,
         )
     except ValueError as error:
@@ -245,10 +260,14 @@ def plan_prediction(
         "mask": mask_hash,
         **{key: value for key, value in chosen.items() if key not in _NO_IDENTITY},
         "depth_sweep": settings.depth_sweep,
+        "symmetries": None if settings.symmetries == "none" else settings.symmetries,
         "monte_carlo": None if monte_carlo is None else monte_carlo.identity,
         "experts_off": chosen["experts_off"] or None,  # stores from before say nothing of it
         "halo": model.halo,
     }
+    passes = Passes(symmetries=settings.symmetries, monte_carlo=monte_carlo)
+    if passes.count > 1:
+        provenance["passes"] = passes.count
     volume = model.output == "volume"
     layers_out = (model.depth,) if volume else (len(windows),) if windows else ()
     provenance["first_z"] = z.start if volume else 0
@@ -265,7 +284,7 @@ def plan_prediction(
         windows=windows,
         flip=is_flipped(settings.reverse_depth, info.reverse_depth),
         task_index=task_index,
-        monte_carlo=monte_carlo,
+        passes=passes,
         threshold=info.threshold(resolved.task),
         grid=grid,
         blocks=_nearest_first(blocks, grid, settings.focus),

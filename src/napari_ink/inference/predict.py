@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_ink.errors import DeviceMemoryError, InkError, PredictionError
+from napari_ink.inference.averaging import run_passes
 from napari_ink.inference.clock import Clock
 from napari_ink.inference.computing import computed
 from napari_ink.inference.device import is_out_of_memory
 from napari_ink.inference.engine import Engine, network_of
-from napari_ink.inference.plan import PredictionPlan, plan_prediction
-from napari_ink.inference.sampling import run_samples
+from napari_ink.inference.ensemble import Ensemble, plan_ensemble
+from napari_ink.inference.plan import PredictionPlan
 from napari_ink.inference.settings import Box, PredictionSettings, TileDone
 from napari_ink.inference.store import PredictionStore
 from napari_ink.inference.store_files import there
@@ -38,7 +39,7 @@ Notice = Callable[[str], None]
 
 def predict(
     fragment: Fragment,
-    model: InkNetwork,
+    model: InkNetwork | Sequence[InkNetwork | str | os.PathLike],
     settings: PredictionSettings = PredictionSettings(),  # noqa: B008 (frozen)
     *,
     store: str | os.PathLike | None = None,
@@ -56,8 +57,9 @@ def predict(
     Parameters
     ----------
     fragment : Fragment
-    model : InkNetwork
+    model : InkNetwork, or a sequence of networks or paths
         With metadata, as :func:`napari_ink.load_checkpoint` gives it. Its weights are not changed.
+        Of several, checkpoints or their paths, the mean (:mod:`napari_ink.inference.ensemble`).
     settings : PredictionSettings
     store : path, optional
         ``NAME.ink.zarr``, made if it does not exist.
@@ -78,8 +80,9 @@ def predict(
     try:
         if store is not None:
             settings = as_recorded(store, settings)
-        plan = plan_prediction(fragment, model, settings)
-        yield from run_plan(plan, fragment, model, store=store, notice=notice)
+        ensemble = Ensemble.of(model)
+        plan = plan_ensemble(fragment, ensemble, settings)
+        yield from run_plan(plan, fragment, ensemble, store=store, notice=notice)
     except (RuntimeError, MemoryError) as error:
         raise _as_ink_error(error) from error
 
@@ -87,7 +90,7 @@ def predict(
 def run_plan(
     plan: PredictionPlan,
     fragment: Fragment,
-    model: InkNetwork,
+    model: InkNetwork | Ensemble,
     *,
     store: str | os.PathLike | None = None,
     notice: Notice | None = None,
@@ -101,8 +104,9 @@ def run_plan(
             target = None
             if store is not None:
                 target = stack.enter_context(PredictionStore.create_or_resume(store, plan))
-            way = _run if plan.monte_carlo is None else run_samples
-            yield from way(plan, fragment, model, target, notice)
+            way = _run if plan.passes.is_single else run_passes
+            ensemble = model if isinstance(model, Ensemble) else Ensemble.of(model)
+            yield from way(plan, fragment, ensemble, target, notice)
             if target is not None and not target.is_complete:
                 target.finish()
     except (RuntimeError, MemoryError) as error:
@@ -117,13 +121,16 @@ def as_recorded(store: str | os.PathLike, settings: PredictionSettings) -> Predi
     """
     if not there(Path(store)):
         return settings
-    recorded = PredictionStore.open(store).attributes["settings"]
+    attributes = PredictionStore.open(store).attributes
+    recorded = attributes["settings"]
     wanted = _RECORDED + (_RECORDED_SAMPLES if settings.samples > 1 else ())
     left_open = {
         name: recorded[name]
         for name in wanted
         if getattr(settings, name) in (None, "auto") and name in recorded
     }
+    if "members" in attributes:
+        left_open.pop("layers", None)  # each checkpoint has its own
     if "layers" in left_open:
         left_open["layers"] = tuple(left_open["layers"])
     return replace(settings, **left_open)
@@ -132,7 +139,7 @@ def as_recorded(store: str | os.PathLike, settings: PredictionSettings) -> Predi
 def _run(
     plan: PredictionPlan,
     fragment: Fragment,
-    model: InkNetwork,
+    ensemble: Ensemble,
     store: PredictionStore | None,
     notice: Notice,
 ) -> Iterator[TileDone]:
@@ -150,7 +157,9 @@ def _run(
         return
     clock, before = Clock(store), {} if store is None else store.attributes
     reader = reader_of(fragment, plan, store)
-    with Engine(plan, network_of(plan, model), reader, before, notice) as engine:
+    symmetry = plan.passes.of(0).symmetry
+    network = network_of(plan, ensemble[0])
+    with Engine(plan, network, reader, before, notice, symmetry) as engine:
         for block, probability in computed(plan, reader, engine, left):
             if store is not None:
                 records = engine.records | {"timing": clock.read(engine.runtime.seconds)}

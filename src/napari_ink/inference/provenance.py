@@ -31,8 +31,9 @@ def provenance_of(
     info = model.info
     used = asdict(settings)
     del used["interactive"]  # it chose the tile, and that is here
-    if settings.depth_sweep is None:
-        del used["depth_sweep"]
+    for key in ("depth_sweep", "symmetries"):
+        if used[key] in (None, "none"):
+            del used[key]
     if settings.samples == 1:
         used = {key: value for key, value in used.items() if key not in MONTE_CARLO}
     for key, value in used.items():

@@ -69,6 +69,10 @@ class PredictionSettings:
     experts_off : tuple of str
         Experts of a gated network to leave out (``avg5``, …); the gates of the others are
         renormalised.
+    symmetries : str
+        Which way the fragment lies for the network: ``none``, as it is; ``flips``, ``all``: the
+        mean of four, eight ways; ``turns``: each tile another way, at the cost of one pass
+        (:mod:`napari_ink.inference.symmetries`).
     samples : int
         Sub-networks over which ink is averaged, for its uncertainty
         (:mod:`napari_ink.inference.monte_carlo`); 1: the network itself, once.
@@ -101,6 +105,7 @@ class PredictionSettings:
     precision: str = "auto"
     runtime: str = "torch"
     experts_off: tuple[str, ...] = ()
+    symmetries: str = "none"
     samples: int = 1
     tolerance: float | None = None
     dropout: float | None = None

@@ -319,7 +319,8 @@ class PredictionStore:
         """Which samples are run, and how sure their mean is after each."""
         kept = self.attributes.get("sample_order")
         if kept is None:
-            return SampleOrder.plain(self.attributes["settings"]["samples"])
+            asked = self.attributes["settings"].get("samples", 1)  # stores of old tell no passes
+            return SampleOrder.plain(self.attributes.get("passes", asked))
         return SampleOrder(tuple(kept["indices"]), tuple(kept["factors"]))
 
     def take_order(self, order: SampleOrder) -> None:
@@ -344,7 +345,12 @@ class PredictionStore:
             return
         with disk_errors(self.path):
             settings = plan.provenance["settings"]
-            self.record(state="running", finished=packed(self._finished), settings=settings)
+            self.record(
+                state="running",
+                finished=packed(self._finished),
+                settings=settings,
+                passes=plan.passes.count,
+            )
 
     def record(self, **attributes) -> None:
         """Replace attributes, atomically."""

@@ -50,8 +50,8 @@ def create(path: Path, plan: PredictionPlan) -> None:
         }
         group = zarr.create_group(made, attributes={KEY: attributes})
         axes = len(plan.output_shape)
-        sampled = plan.monte_carlo is not None
-        for name in ("ink", *(IMAGES if sampled else ())):
+        averaged = not plan.passes.is_single
+        for name in ("ink", *(IMAGES if averaged else ())):
             ome = multiscales(name, plan.voxel_size, axes, 1, *layer_places(attributes))
             group.create_group(name, attributes={"ome": ome}).create_array(
                 "0",
@@ -62,7 +62,7 @@ def create(path: Path, plan: PredictionPlan) -> None:
                 compressors=COMPRESSOR,
                 dimension_names=("z", "y", "x")[-axes:],
             )
-        if sampled:
+        if averaged:
             create_samples(group, plan, COMPRESSOR)
         if plan.mask is not None:
             _copy_mask(plan.mask, group)

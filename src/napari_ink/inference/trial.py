@@ -11,6 +11,7 @@ from napari_ink.inference.engine import network_of
 from napari_ink.inference.plan import PredictionPlan
 from napari_ink.inference.runtimes import TorchRuntime
 from napari_ink.inference.settings import Box
+from napari_ink.inference.symmetries import turned, turned_back
 from napari_ink.inference.trial_windows import candidates_for, trial_boxes, trial_windows
 from napari_ink.inference.work import TileReader
 from napari_ink.models.contract import InkNetwork
@@ -57,10 +58,16 @@ class Trial:
         settings = self._plan.settings
         inside = (..., *2 * (slice(self._rim, -self._rim or None),))
         while len(self._maps) < min(self.candidates, round(share * self.candidates)):
-            network = network_of(self._plan, self._model, len(self._maps))
+            now = self._plan.passes.of(len(self._maps))
+            network = network_of(self._plan, self._model, now.sample)
             runtime = TorchRuntime(network, settings.device, settings.precision)
-            self._maps.append(runtime(self._small).astype(np.float16).ravel())
-            self._judged.append(runtime(self._large)[inside].astype(np.float16).ravel())
+            how = now.symmetry or 0
+            small, large = (
+                turned_back(runtime(np.ascontiguousarray(turned(some, how))), how)
+                for some in (self._small, self._large)
+            )
+            self._maps.append(small.astype(np.float16).ravel())
+            self._judged.append(large[inside].astype(np.float16).ravel())
             self.seconds += runtime.seconds
 
     def order(self, begun: Sequence[int]) -> SampleOrder:

@@ -104,6 +104,9 @@ def store_path(request: PredictionRequest, checkpoint: str) -> Path:
     del asked["focus"]
     for name in MONTE_CARLO if asked["samples"] == 1 else ("samples", "tolerance"):
         del asked[name]  # more samples go on where fewer stopped
+    for name, usual in (("depth_sweep", None), ("symmetries", "none")):
+        if asked[name] == usual:  # the question as it was before there was a choice
+            del asked[name]
     if not asked["experts_off"]:  # the question as it was before there was a choice
         del asked["experts_off"]
     mask = getattr(fragment.mask, "path", None)

@@ -1,4 +1,4 @@
-"""Monte Carlo at work: one sub-network after the other over all blocks that need more samples."""
+"""Averaging at work: one pass after the other over all blocks that need more of them."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from napari_ink.inference.trial import Trial
 from napari_ink.inference.work import reader_of
 
 if TYPE_CHECKING:
-    from napari_ink.models.contract import InkNetwork
+    from napari_ink.inference.ensemble import Ensemble
     from napari_ink.volumes.fragment import Fragment
 
 _PAUSES = 64
 
 
-def run_samples(
+def run_passes(
     plan: PredictionPlan,
     fragment: Fragment,
-    model: InkNetwork,
+    ensemble: Ensemble,
     store: PredictionStore | None,
     notice: Callable[[str], None],
 ) -> Iterator[TileDone]:
-    """Yield every block once a sample, its mean and spread so far.
+    """Yield every block once a pass, its mean and spread so far.
 
-    Only one sub-network is held at a time, and no map of a single sample is kept: what a block's
-    samples add up to lies in the store, or in memory where there is none. Blocks that an earlier
-    session sampled come first, as they are.
+    Only one network is held at a time, and no map of a single pass is kept: what a block's passes
+    add up to lies in the store, or in memory where there is none. Blocks that an earlier session
+    began come first, as they are.
     """
     samples = KeptSamples(plan) if store is None else store.samples
-    state = _State(plan, samples, SampleOrder.plain(plan.monte_carlo.samples))
+    state = _State(plan, samples, SampleOrder.plain(plan.passes.count))
     if store is not None and "sample_order" in store.attributes:
         state.order = store.order
     latest = None
@@ -57,8 +57,8 @@ def run_samples(
     records = {} if store is None else store.attributes
     reader = reader_of(fragment, plan, store)
     trial = None
-    if plan.monte_carlo.chosen and state.is_short:
-        trial = Trial(plan, reader, model, state.order.indices[: state.begun])
+    if plan.monte_carlo is not None and plan.monte_carlo.chosen and state.is_short:
+        trial = Trial(plan, reader, ensemble[0], state.order.indices[: state.begun])
     while state.left:
         blocks = [block for block in state.left if samples.counts[block] == turn]
         if trial is not None and (turn > 0 or not blocks):
@@ -74,9 +74,12 @@ def run_samples(
         if not blocks:
             turn += 1
             continue
-        network = network_of(plan, model, state.order.indices[turn])
-        with Engine(plan, network, reader, records, notice) as engine:
-            found = computed(plan, reader, engine, blocks)
+        now = plan.passes.of(state.order.indices[turn])
+        member = plan.members[now.member] if plan.members else plan
+        network = network_of(member, ensemble[now.member], now.sample)
+        own = reader.over(member)
+        with Engine(member, network, own, records, notice, now.symmetry) as engine:
+            found = computed(member, own, engine, blocks)
             for number, (block, probability) in enumerate(found, start=1):
                 moments = samples.read(block.box)
                 if moments.count == turn:  # else it was kept, but not that it was
@@ -99,7 +102,7 @@ def run_samples(
 
 
 class _State:
-    """How far the blocks are, and in which order their samples come."""
+    """How far the blocks are, and in which order their passes come."""
 
     def __init__(
         self, plan: PredictionPlan, samples: StoredSamples | KeptSamples, order: SampleOrder
@@ -110,12 +113,12 @@ class _State:
 
     @property
     def left(self) -> list[tuple[int, int]]:
-        """Blocks that need more samples, in the order of work."""
+        """Blocks that need more passes, in the order of work."""
         return [block for block in self._plan.blocks if not self.is_done(block)]
 
     @property
     def begun(self) -> int:
-        """Samples that some block has taken in."""
+        """Passes that some block has taken in."""
         return int(max(self._samples.counts[block] for block in self._plan.blocks))
 
     @property
@@ -126,18 +129,18 @@ class _State:
         return plain or (len(self.order) < wanted and self.order.factors[-1] > 1 / wanted)
 
     def is_done(self, block: tuple[int, int]) -> bool:
-        """Whether a block needs no more samples."""
+        """Whether a block needs no more passes."""
         counts, deviations = self._samples.counts[block], self._samples.deviations[block]
         return self.is_enough(int(counts), float(deviations))
 
     def is_enough(self, count: int, deviation: float) -> bool:
-        """Whether so many samples, of this spread, are."""
+        """Whether so many passes, of this spread, are."""
         factor = self.order.factor(count) if count else 1.0
-        return self._plan.monte_carlo.is_enough(count, deviation, factor)
+        return self._plan.passes.is_enough(count, deviation, factor)
 
     def record(self, box: Box, moments: Moments) -> TileDone:
         """Of a block that has just changed; what nobody needs any more counts as done."""
-        most = self._plan.monte_carlo.samples
+        most = self._plan.passes.count
         done = sum(
             most if self.is_done(block) else int(self._samples.counts[block])
             for block in self._plan.blocks
