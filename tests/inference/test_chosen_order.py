@@ -94,7 +94,7 @@ def test_where_samples_differ_in_few_ways_few_are_enough(seed):
     order = chosen_order(maps[:, ::2], maps[:, 1::2], drawn, (0,))
     assert order.indices[0] == 0
     assert len(order) < 20
-    assert order.factors[-1] <= 1 / 30
+    assert order.factors[-1] <= 1 / 30 / 1.2
 
 
 @pytest.mark.parametrize("rank", [2, 10, 60])
@@ -160,11 +160,11 @@ def test_candidates_are_the_more_the_larger_the_map_and_never_too_few(samples, a
 
 
 def test_windows_have_the_context_of_the_network_or_the_size_of_the_recipe():
-    assert trial_windows(8, 28, None) == TrialWindows(24, 80, 28)
-    assert trial_windows(16, 28, None) == TrialWindows(32, 80, 28)
+    assert trial_windows(8, 28, None) == TrialWindows(24, 104, 28)
+    assert trial_windows(16, 28, None) == TrialWindows(32, 112, 28)
     assert trial_windows(8, 28, 64) == TrialWindows(64, 64, 0)
-    assert trial_windows(8, 28, None).area == 32 * 24**2 + 4 * 80**2
-    found = [candidates_for(60, 10**n, TrialWindows(24, 80, 28)) for n in (6, 7, 9)]
+    assert trial_windows(8, 28, None).area == 32 * 24**2 + 2 * 104**2
+    found = [candidates_for(60, 10**n, TrialWindows(24, 104, 28)) for n in (6, 7, 9)]
     assert found == [128, 256, 512]
 
 

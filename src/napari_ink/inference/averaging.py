@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from napari_ink.errors import StoreError
+from napari_ink.inference.behind import Behind
 from napari_ink.inference.chosen_order import SampleOrder
 from napari_ink.inference.clock import Clock
 from napari_ink.inference.computing import computed
@@ -35,8 +36,8 @@ def run_passes(
     """Yield every block once a pass, its mean and spread so far.
 
     Only one network is held at a time, and no map of a single pass is kept: what a block's passes
-    add up to lies in the store, or in memory where there is none. Blocks that an earlier session
-    began come first, as they are.
+    add up to lies in the store, or in memory where there is none; it is written while the next
+    block is computed. Blocks that an earlier session began come first, as they are.
     """
     samples = KeptSamples(plan) if store is None else store.samples
     state = _State(plan, samples, SampleOrder.plain(plan.passes.count))
@@ -78,19 +79,24 @@ def run_passes(
         member = plan.members[now.member] if plan.members else plan
         network = network_of(member, ensemble[now.member], now.sample)
         own = reader.over(member)
-        with Engine(member, network, own, records, notice, now.symmetry) as engine:
+        engine = Engine(member, network, own, records, notice, now.symmetry)
+        with engine, Behind("ink-keeping") as behind:
             found = computed(member, own, engine, blocks)
             for number, (block, probability) in enumerate(found, start=1):
+                behind.wait()
                 moments = samples.read(block.box)
                 if moments.count == turn:  # else it was kept, but not that it was
                     moments.add(probability)
+                samples.take(block.index, moments)
                 if store is None:
                     samples.write(block.index, block.box, moments)
                 else:
                     timing = {"timing": clock.read(seconds + engine.runtime.seconds)}
                     said = engine.records | timing
-                    last = state.is_enough(moments.count, moments.deviation)
-                    store.write_sample(block.index, block.box, moments, last=last, **said)
+                    last = state.is_done(block.index)
+                    behind.do(
+                        store.write_sample, block.index, block.box, moments, last=last, **said
+                    )
                 latest = state.record(block.box, moments)
                 yield latest
                 # The first sample is the first candidate: there is something to see at once.

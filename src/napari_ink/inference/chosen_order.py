@@ -22,6 +22,8 @@ from napari_ink.inference.monte_carlo import LEAST_SAMPLES, MonteCarlo
 
 #: Numbers of samples for which the error is measured, to tell it for all.
 _SIZES = 12
+#: So much surer than asked for the choice has to seem, since it is judged on few windows.
+_MARGIN = 1.2
 #: Squared width of the kernel, in mean squared distances of a map from all maps' mean.
 _KERNEL_WIDTH = 3.0
 
@@ -83,7 +85,7 @@ def chosen_order(
     sizes = np.unique(np.geomspace(least, most, _SIZES).round().astype(int))
     counts = np.arange(least, most + 1)
     told = power_law(sizes, np.array([errors(size)[-1] for size in sizes]), counts)
-    enough = np.flatnonzero(told <= 1 / monte_carlo.samples)
+    enough = np.flatnonzero(told * _MARGIN <= 1 / monte_carlo.samples)
     end = int(enough[0]) if len(enough) else -1
     order = chosen(kernel, int(counts[end]), begun)
     factors = np.maximum(errors(len(order)), told[end])

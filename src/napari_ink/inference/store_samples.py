@@ -77,9 +77,13 @@ class StoredSamples:
         self._state[(..., *box.slices)] = moments.state
         self.note(block, moments)
 
+    def take(self, block: tuple[int, int], moments: Moments) -> None:
+        """Know how far a block is, before that is kept."""
+        self.counts[block], self.deviations[block] = moments.count, moments.deviation
+
     def note(self, block: tuple[int, int], moments: Moments) -> None:
         """Keep how far a block is."""
-        self.counts[block], self.deviations[block] = moments.count, moments.deviation
+        self.take(block, moments)
         self._progress[:] = self._table
 
 
@@ -98,8 +102,8 @@ class KeptSamples:
     def write(self, block: tuple[int, int], box: Box, moments: Moments) -> None:
         """Keep a block's moments."""
         self._moments[box] = moments
-        self.note(block, moments)
+        self.take(block, moments)
 
-    def note(self, block: tuple[int, int], moments: Moments) -> None:
-        """Keep how far a block is."""
+    def take(self, block: tuple[int, int], moments: Moments) -> None:
+        """Know how far a block is."""
         self.counts[block], self.deviations[block] = moments.count, moments.deviation

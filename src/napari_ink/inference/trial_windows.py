@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 #: Small windows, on which few of the candidates are chosen, and their side in pixels at least.
 SMALL, SIDE = 32, 24
-#: Large windows, on which the choice is judged: what a network sees at the rim of a window it sees
-#: nowhere in the map, so that only their inside counts, which has the whole context.
-LARGE = 4
+#: Large windows, on which the choice is judged, and the side of what counts of them, at least: what
+#: a network sees at the rim of a window it sees nowhere in the map. The inside has all its context.
+LARGE, INSIDE = 2, 48
 #: Trying is worth it on maps this many times larger than what is tried on.
 WORTH = 24
 #: At most a fiftieth of the work of the samples asked for goes into trying candidates, as far as
@@ -59,7 +59,7 @@ def trial_windows(multiple_of: int, halo: int, window: int | None) -> TrialWindo
     if window is not None:
         return TrialWindows(window, window, 0)
     return TrialWindows(
-        round_up(SIDE, multiple_of), round_up(2 * halo + SIDE, multiple_of), rim=halo
+        round_up(SIDE, multiple_of), round_up(2 * halo + INSIDE, multiple_of), rim=halo
     )
 
 
