@@ -42,6 +42,7 @@ DOUBTS = ("information", "spread")
 #: its blocks took, and places to look at.
 OVER_INK = (*DOUBTS, "samples", "places")
 _DOUBT_WORDS = {"spread": "uncertainty", "information": "disagreement"}
+_WAY_WORDS = {"turns": "each tile turned", "flips": "4 ways", "all": "8 ways"}
 _SCALE_SIZE = (12, 100)  # px
 _UNKNOWN = (0.16, 0.17, 0.2, 1.0)
 
@@ -251,6 +252,7 @@ def ink_name(
     bounds: Sequence[int],
     reverse_depth: bool,
     sampled: bool = False,
+    symmetries: str = "none",
 ) -> str:
     """The fragment, and what tells this ink from another of it.
 
@@ -264,11 +266,16 @@ def ink_name(
         Against the way the checkpoint was trained.
     sampled : bool
         Whether it is the mean of Monte Carlo samples.
+    symmetries : str
+        Which way the fragment was turned.
     """
     parts = [fragment, "ink"]
     if tuple(layers) != tuple(bounds):
         parts.append(f"{layers[0]}:{layers[1]}")
-    parts += ["reversed"] * reverse_depth + ["sampled"] * sampled
+    parts += ["reversed"] * reverse_depth
+    if symmetries in _WAY_WORDS:
+        parts.append(_WAY_WORDS[symmetries])
+    parts += ["sampled"] * sampled
     return " ".join(parts)
 
 

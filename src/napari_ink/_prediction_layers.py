@@ -101,7 +101,8 @@ def _name(store: PredictionStore) -> str:
         asked["layers"],
         (first, first + record["shape"][0]),
         asked["reverse_depth"],
-        store.samples is not None,
+        asked.get("samples", 1) > 1,
+        asked.get("symmetries", "none"),
     )
     if "windows" in store.provenance:
         name = f"{name} depth sweep"

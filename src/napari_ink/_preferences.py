@@ -31,6 +31,8 @@ class Preferences:
         Of the samples; −1: as the checkpoint was trained.
     seed : int
         Of the samples.
+    symmetries : str
+        ``none``, ``turns``, ``flips`` or ``all``.
     threshold_metric : str
         ``f05``, ``iou`` or ``f1``.
     threshold_percentile : bool
@@ -54,6 +56,7 @@ class Preferences:
     dropout: float = -1.0
     gate_noise: float = -1.0
     seed: int = 0
+    symmetries: str = "none"
     threshold_metric: str = "f05"
     threshold_percentile: bool = False
     threshold_scope: str = "papyrus"

@@ -114,6 +114,7 @@ class PredictDock(QWidget):
         self.settings.draw_wanted.connect(self._on_draw_wanted)
         self.settings.folder_wanted.connect(self._on_folder_wanted)
         self.settings.samples.changed.connect(self._on_samples)
+        self.settings.maps.changed.connect(self._on_samples)
         self.run.predict_wanted.connect(self._on_predict)
         self.run.cancel_wanted.connect(self.runner.cancel)
         self.run.provenance_wanted.connect(self._on_provenance)

@@ -12,7 +12,9 @@ from psygnal import SignalGroupDescriptor
 
 from napari_ink.inference.direction import is_flipped, reading_order
 from napari_ink.inference.doubts import LARGEST_SCALE_ERROR, doubts_at_sight, scale_error
+from napari_ink.inference.passes import Passes
 from napari_ink.inference.settings import Box, PredictionSettings
+from napari_ink.inference.symmetries import NAMES as SYMMETRIES
 from napari_ink.models.registry import GATED
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ class PredictModel:
         Of the samples; ``None``: as the checkpoint was trained.
     seed : int
         Of the samples.
+    symmetries : str
+        Which way the fragment lies for the network, as in :class:`PredictionSettings`.
     trained_on : str
         That the checkpoint was trained on this fragment, once somebody has looked; empty: it was
         not, or nobody has.
@@ -88,6 +92,7 @@ class PredictModel:
     dropout: float | None = PredictionSettings.dropout
     gate_noise: float | None = PredictionSettings.gate_noise
     seed: int = PredictionSettings.seed
+    symmetries: str = PredictionSettings.symmetries
     trained_on: str = ""
     running: bool = False
 
@@ -121,7 +126,10 @@ class PredictModel:
         self.reverse_depth = reverse_depth
 
     def choose_samples(self, asked: Mapping[str, Any]) -> None:
-        """Take over how an earlier prediction was sampled, from the settings in its record."""
+        """Take over what an earlier prediction averaged, from the settings in its record."""
+        symmetries = asked.get("symmetries", PredictionSettings.symmetries)
+        if symmetries in SYMMETRIES:
+            self.symmetries = symmetries
         self.samples = asked.get("samples", PredictionSettings.samples)
         if self.samples == 1 or self.info is None:
             return
@@ -148,6 +156,16 @@ class PredictModel:
             "gate_noise": self.gate_noise,
             "seed": self.seed,
         }
+
+    @property
+    def ways(self) -> int:
+        """Passes for the mean of a single network; 1: nothing is averaged."""
+        return Passes(symmetries=self.symmetries).count
+
+    @property
+    def averages(self) -> bool:
+        """Whether the result is a mean of several maps, which has a spread."""
+        return bool(self.samples_asked) or self.ways > 1
 
     @property
     def layer_bounds(self) -> tuple[int, int] | None:
@@ -203,6 +221,7 @@ class PredictModel:
             device=self.device,
             precision=self.precision,
             runtime=self.runtime,
+            symmetries=self.symmetries,
             interactive=True,
             **self.samples_asked,
         )

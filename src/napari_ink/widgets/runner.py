@@ -96,8 +96,9 @@ class Runner:
             model.layer_bounds,
             model.reverse_depth,
             settings.samples > 1,
+            settings.symmetries,
         )
-        self._live.begin(name, *ink_shape(model), sampled=settings.samples > 1)
+        self._live.begin(name, *ink_shape(model), sampled=model.averages)
         self._side_by_side.show()
         # The first drawing of a grid takes its time, and several times that beside a busy network.
         QTimer.singleShot(_DRAWN_MS, job.start)
@@ -173,14 +174,14 @@ class Runner:
             return self._reason or "Stopped"
         if complete and state.done == state.total:
             done = f"{plan.total} blocks"
-            if plan.monte_carlo is not None:
+            if not plan.passes.is_single:
                 done = sampled_words(self._kept_in, plan)
             done = f"Done: {done} in {duration(state.seconds)} on {state.device}."
             return f"{done} Kept in {short_path(self._folder, 60)}"
         reason = (self._reason or "Stopped").removesuffix(".")
         if not state.done or not self._kept_in.exists():
             return f"{reason}."
-        if plan.monte_carlo is not None:
+        if not plan.passes.is_single:
             return f"{reason}. {kept_words(self._kept_in, plan, state.needed)}"
         return (
             f"{reason}. {state.done} of {state.total} blocks are kept: Predict goes on from there."

@@ -1,4 +1,4 @@
-"""How samples are drawn, from one session to the next."""
+"""What is averaged and how, from one session to the next."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from napari_ink._preferences import Preferences, remember
 if TYPE_CHECKING:
     from napari_ink.widgets.predict_model import PredictModel
 
-_KEPT = ("samples", "tolerance", "dropout", "gate_noise", "seed")
+_KEPT = ("samples", "tolerance", "dropout", "gate_noise", "seed", "symmetries")
 _AS_TRAINED = -1.0  # on the Preferences page, which has no empty numbers
 
 
 def samples_in(preferences: Preferences) -> dict[str, Any]:
-    """How they were drawn last, as a :class:`PredictModel` takes it."""
+    """How it was done last, as a :class:`PredictModel` takes it."""
     kept = {name: getattr(preferences, name) for name in _KEPT}
     for name in ("dropout", "gate_noise"):
         kept[name] = None if kept[name] < 0 else kept[name]
@@ -22,6 +22,6 @@ def samples_in(preferences: Preferences) -> dict[str, Any]:
 
 
 def remember_samples(model: PredictModel) -> None:
-    """Write down how they are drawn now."""
+    """Write down how it is done now."""
     now = {name: getattr(model, name) for name in _KEPT}
     remember(**{name: _AS_TRAINED if value is None else value for name, value in now.items()})

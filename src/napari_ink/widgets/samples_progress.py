@@ -1,4 +1,4 @@
-"""How far a prediction of many samples is, in words, without Qt."""
+"""How far a prediction of many samples, or of other passes, is, in words, without Qt."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_ink.inference.settings import Box, TileDone
 from napari_ink.widgets.progress import RunProgress
+from napari_ink.widgets.samples_words import pass_word
 
 if TYPE_CHECKING:
     from napari_ink.inference.plan import PredictionPlan
@@ -26,12 +27,15 @@ class SamplesProgress(RunProgress):
         Whether they are, beside the first sample.
     tolerance : bool
         Whether a block may be left before.
+    word : str
+        What they are called: ``sample`` or ``pass``.
     """
 
     samples: int = 2
     needed: int = 2
     chosen: bool = False
     tolerance: bool = False
+    word: str = "sample"
     _turn: int = 0
     _choosing: bool = False
     _latest: tuple[Box, int] | None = None
@@ -65,7 +69,7 @@ class SamplesProgress(RunProgress):
     def line(self) -> str:
         """``sample 7 of 60 · 3 min left · cpu``."""
         up_to = "up to " if self.tolerance else ""
-        line = [f"sample {max(1, self._turn)} of {up_to}{max(self.needed, self._turn)}"]
+        line = [f"{self.word} {max(1, self._turn)} of {up_to}{max(self.needed, self._turn)}"]
         if self._choosing or (self.chosen and self._turn < 2):
             line.append("choosing the others")  # their time says nothing of the rest
         else:
@@ -74,15 +78,16 @@ class SamplesProgress(RunProgress):
 
 
 def progress_of(plan: PredictionPlan) -> RunProgress:
-    """A count that begins, for blocks or for their samples."""
-    asked, device = plan.monte_carlo, plan.settings.device
-    if asked is None:
+    """A count that begins, for blocks or for their passes."""
+    drawn, device = plan.monte_carlo, plan.settings.device
+    if plan.passes.is_single:
         return RunProgress(plan.total, device)
     return SamplesProgress(
         plan.steps,
         device,
-        samples=asked.samples,
-        needed=1 if asked.is_certain else asked.samples,
-        chosen=asked.chosen,
-        tolerance=asked.tolerance is not None,
+        samples=plan.passes.count,
+        needed=plan.passes.needed,
+        chosen=drawn is not None and drawn.chosen,
+        tolerance=drawn is not None and drawn.tolerance is not None,
+        word=pass_word(plan),
     )

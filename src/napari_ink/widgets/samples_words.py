@@ -1,4 +1,4 @@
-"""What Monte Carlo samples do, cost and came to, in words, without Qt."""
+"""What Monte Carlo samples and other passes do, cost and came to, in words, without Qt."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ def samples_note(model: PredictModel) -> str:
     """What the chosen number does and what it costs; or why there is no choice."""
     if model.info is None:
         return ""
+    if model.ways > 1 and not model.samples_asked:
+        return (
+            f"The mean of {model.ways} ways to turn the fragment: where they differ, ink is "
+            f"uncertain. About {model.ways} × as long as a single pass."
+        )
     if not model.can_sample:
         return "One pass only: this network has no gates, so no parts of it can be switched off."
     if model.samples == 1:
@@ -30,15 +35,21 @@ def samples_note(model: PredictModel) -> str:
     own = model.info.arguments
     dropout = own.get("dropout", 0.0) if model.dropout is None else model.dropout
     noise = own.get("gate_noise", 0.0) if model.gate_noise is None else model.gate_noise
+    if not dropout and not noise and model.ways > 1:
+        return (
+            f"Only the {model.ways} ways to turn the fragment would differ: this network was "
+            "trained without dropout and gate noise. Set one of them under Advanced."
+        )
     if not dropout and not noise:
         return (
             "All samples would be the same: this network was trained without dropout and gate "
             "noise. Set one of them under Advanced."
         )
     cost = "At most" if model.tolerance else "About"
+    turned = " Each is turned another way." if model.ways > 1 else ""
     return (
         f"{model.samples} networks with random parts switched off: shows where ink is uncertain. "
-        f"{cost} {passes(model, dropout):.0f} × as long as a single pass."
+        f"{cost} {passes(model, dropout):.0f} × as long as a single pass.{turned}"
     )
 
 
@@ -51,26 +62,37 @@ def passes(model: PredictModel, dropout: float) -> float:
     return max(1.0, cost * _CHOSEN if large else cost)
 
 
+def pass_word(plan: PredictionPlan) -> str:
+    """What the passes of a prediction are called: ``sample`` or ``pass``."""
+    return "pass" if plan.monte_carlo is None else "sample"
+
+
+def _several(plan: PredictionPlan) -> str:
+    return "passes" if plan.monte_carlo is None else "samples"
+
+
 def sampled_words(path: Path, plan: PredictionPlan) -> str:
     """What a finished run came to: ``28 chosen samples, as sure as 60 (± .004)``."""
     from napari_ink.inference.store import PredictionStore
 
-    asked = plan.monte_carlo.samples
+    asked, words = plan.passes.count, _several(plan)
     try:
         found = PredictionStore.open(path).sampled()
     except InkError:  # removed since
-        return f"{asked} samples"
+        return f"{asked} {words}"
     least, most = found["least"], found["most"]
-    if plan.monte_carlo.is_certain:
-        words = "1 sample, which all others equal"
+    if plan.monte_carlo is None:
+        return f"the mean of {most} passes"  # which no chance has drawn: no standard error
+    if plan.monte_carlo.is_certain and plan.passes.needed == 1:
+        said = "1 sample, which all others equal"
     elif least != most:
-        words = f"{least} to {most} samples a block, {found['mean']:.0f} on average"
+        said = f"{least} to {most} samples a block, {found['mean']:.0f} on average"
     elif plan.monte_carlo.chosen and most < asked:
-        words = f"{most} chosen samples, as sure as {asked}"
+        said = f"{most} chosen samples, as sure as {asked}"
     else:
-        words = f"{most} samples"
+        said = f"{most} samples"
     error = f"{found['standard_error']:.3f}".removeprefix("0")
-    return f"{words} (standard error {error})"
+    return f"{said} (standard error {error})"
 
 
 def kept_words(path: Path, plan: PredictionPlan, needed: int) -> str:
@@ -81,16 +103,17 @@ def kept_words(path: Path, plan: PredictionPlan, needed: int) -> str:
         store = PredictionStore.open(path)
     except InkError as error:
         return str(error)
+    word, words = pass_word(plan), _several(plan)
     counts = {block: int(store.samples.counts[block]) for block in plan.blocks}
     begun = sum(count > 0 for count in counts.values())
     if begun < len(counts):
         return (
-            f"{begun} of {len(counts)} blocks of the first sample are kept: Predict goes on from "
+            f"{begun} of {len(counts)} blocks of the first {word} are kept: Predict goes on from "
             "there."
         )
     # Blocks that are sure enough have fewer, and get no more.
     left = [count for block, count in counts.items() if not store.holds(block)]
     if not left:
-        return "All samples are kept."
+        return f"All {words} are kept."
     kept = min(left)
-    return f"{kept} of {needed} samples are kept: Predict goes on with sample {kept + 1}."
+    return f"{kept} of {needed} {words} are kept: Predict goes on with {word} {kept + 1}."

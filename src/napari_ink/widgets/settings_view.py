@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible, QLabeledRangeSlider
 
 from napari_ink.widgets.form import Note, add_row, in_a_row, narrow, new_form
+from napari_ink.widgets.maps_view import MapsControls
 from napari_ink.widgets.predict_model import PredictModel, Region, fit_window
 from napari_ink.widgets.samples_view import SamplesControls
 from napari_ink.widgets.tooltips import PREDICT as TIPS
@@ -68,7 +69,7 @@ class SettingsView(QWidget):
         }
         self.shapes, self.draw = narrow(QComboBox()), QPushButton("Draw")
         self.shapes.setPlaceholderText("none yet")
-        self.samples = SamplesControls(self._model)
+        self.samples, self.maps = SamplesControls(self._model), MapsControls(self._model)
         self.device = narrow(QComboBox())
         for value, text in DEVICES.items():
             self.device.addItem(text, value)
@@ -123,6 +124,7 @@ class SettingsView(QWidget):
 
         inside = QWidget()
         more = new_form(inside)
+        self.maps.add_to(more)
         self.samples.add_advanced(more)
         add_row(more, "Tile", self.tile)
         add_row(more, "Overlap", self.overlap)
@@ -165,6 +167,7 @@ class SettingsView(QWidget):
     def leave(self) -> None:
         """Hear no more of the model, which may outlive this view."""
         self.samples.leave()
+        self.maps.leave()
         for name in _SHOWN:
             getattr(self._model.events, name).disconnect(self._fill)
 

@@ -53,6 +53,12 @@ PREDICT = {
     "dropout": "Share of the channels that each sample switches off, from 0 to .9.",
     "gate_noise": "How much each sample shakes the weights of its experts; 0: not at all.",
     "seed": "The same seed draws the same samples, on any machine.",
+    "symmetries": (
+        "Which way the fragment lies for the network, which should find the same ink either way. "
+        "The mean of 4 or 8 ways is a little better and shows where they differ, at 4 or 8 times "
+        "the cost; with samples, each takes another way at no cost. Each tile another way costs "
+        "nothing either: what the network learned of one direction cancels from tile to tile."
+    ),
     "device": "Where the network runs. Auto takes a graphics card if there is one.",
     "advanced": "Settings that are well chosen by themselves.",
     "tile": (

@@ -1,0 +1,61 @@
+"""More maps than one in the Predict dock: the fragment turned."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QComboBox, QFormLayout
+
+from napari_ink.widgets.form import add_row, narrow
+from napari_ink.widgets.predict_model import PredictModel
+from napari_ink.widgets.tooltips import PREDICT as TIPS
+
+TURNED = {
+    "none": "as it lies",
+    "turns": "each tile another way",
+    "flips": "4 ways (flips), mean",
+    "all": "8 ways, mean",
+}
+_FOLLOWED = ("symmetries",)
+
+
+class MapsControls(QObject):
+    """Controls over what else a :class:`PredictModel` predicts, for the form of a view.
+
+    Signals
+    -------
+    changed
+        The user changed something.
+    """
+
+    changed = Signal()
+
+    def __init__(self, model: PredictModel) -> None:
+        super().__init__()
+        self._model = model
+        self.turned = narrow(QComboBox())
+        for value, text in TURNED.items():
+            self.turned.addItem(text, value)
+        self.turned.setToolTip(TIPS["symmetries"])
+        self._fill()
+        self.turned.currentIndexChanged.connect(self._on_turned)
+        for name in _FOLLOWED:
+            getattr(model.events, name).connect(self._fill)
+
+    def add_to(self, form: QFormLayout) -> None:
+        """A row each."""
+        add_row(form, "Turned", self.turned)
+
+    def leave(self) -> None:
+        """Hear no more of the model, which may outlive these."""
+        for name in _FOLLOWED:
+            getattr(self._model.events, name).disconnect(self._fill)
+
+    def _fill(self, *_) -> None:
+        """Show what the model says, without answering back."""
+        self.turned.blockSignals(True)
+        self.turned.setCurrentIndex(self.turned.findData(self._model.symmetries))
+        self.turned.blockSignals(False)
+
+    def _on_turned(self, _index: int) -> None:
+        self._model.symmetries = self.turned.currentData()
+        self.changed.emit()
