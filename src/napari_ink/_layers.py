@@ -253,6 +253,7 @@ def ink_name(
     reverse_depth: bool,
     sampled: bool = False,
     symmetries: str = "none",
+    swept: bool = False,
 ) -> str:
     """The fragment, and what tells this ink from another of it.
 
@@ -268,11 +269,13 @@ def ink_name(
         Whether it is the mean of Monte Carlo samples.
     symmetries : str
         Which way the fragment was turned.
+    swept : bool
+        Whether a window slid over these layers.
     """
     parts = [fragment, "ink"]
     if tuple(layers) != tuple(bounds):
         parts.append(f"{layers[0]}:{layers[1]}")
-    parts += ["reversed"] * reverse_depth
+    parts += ["reversed"] * reverse_depth + ["depth sweep"] * swept
     if symmetries in _WAY_WORDS:
         parts.append(_WAY_WORDS[symmetries])
     parts += ["sampled"] * sampled

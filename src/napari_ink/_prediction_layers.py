@@ -103,9 +103,8 @@ def _name(store: PredictionStore) -> str:
         asked["reverse_depth"],
         asked.get("samples", 1) > 1,
         asked.get("symmetries", "none"),
+        "windows" in store.provenance,
     )
-    if "windows" in store.provenance:
-        name = f"{name} depth sweep"
     off = asked.get("experts_off")
     return f"{name} without {', '.join(off)}" if off else name
 

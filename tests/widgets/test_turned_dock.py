@@ -105,8 +105,6 @@ def test_the_way_is_remembered_and_comes_back_with_what_is_opened(one, viewer, e
 
 
 def test_a_short_look_is_not_turned(one):
-    from napari_ink.widgets.sweep_model import for_a_look
-
     turn(one, "all")
     assert one.model.settings().symmetries == "all"
-    assert for_a_look(one.model.settings()).symmetries == "none"
+    assert one.model.settings(plain=True).symmetries == "none"

@@ -9,7 +9,6 @@ from psygnal import Signal
 
 from napari_ink._preferences import read_preferences
 from napari_ink.errors import InkError
-from napari_ink.inference.settings import PredictionSettings
 from napari_ink.widgets.experts_job import EffectDone, EffectJob
 from napari_ink.widgets.experts_layers import EffectLayers
 from napari_ink.widgets.experts_model import effect_words, names_of
@@ -67,12 +66,8 @@ class Redo:
         except InkError as error:
             switches.result.setText(str(error))
             return
-        settings = model.settings(box, self.region.focus(stack))
-        settings = replace(
-            settings.single_pass,
-            experts_off=names_of(switches.off),
-            symmetries=PredictionSettings.symmetries,
-        )
+        settings = model.settings(box, self.region.focus(stack), plain=True)
+        settings = replace(settings, experts_off=names_of(switches.off))
         request = PredictionRequest(model.fragment, model.checkpoint, settings, folder, model.info)
         self._job, self._asked = EffectJob(request), (stack, switches.off)
         for signal, slot in self._signals():

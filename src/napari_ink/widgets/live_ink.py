@@ -70,7 +70,13 @@ class LiveInk:
         self._refresh_soon = qthrottled(self._refresh, timeout=_REFRESH_MS)
 
     def begin(
-        self, name: str, shape: tuple[int, ...], first: int = 0, *, sampled: bool = False
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        first: float = 0,
+        step: int = 1,
+        *,
+        sampled: bool = False,
     ) -> Image:
         """Add the layers, all unknown.
 
@@ -79,9 +85,9 @@ class LiveInk:
         name : str
             Of the layer.
         shape : tuple of int
-            ``(y, x)``, or ``(z, y, x)`` for a labelled volume.
-        first : int
-            Index of the first layer of the window, for a volume.
+            ``(y, x)``, or ``(z, y, x)`` for a labelled volume or a depth sweep.
+        first, step : float and int
+            Of those, where the first layer lies and how far on the next: :func:`ink_arguments`.
         sampled : bool
             Whether there will be more samples than one.
         """
@@ -95,7 +101,7 @@ class LiveInk:
         for layer in self._hidden:
             layer.visible = False
         self._ink = GrowingInk(shape)
-        self._place = ink_arguments(self.stack, len(shape), first)
+        self._place = ink_arguments(self.stack, len(shape), first, step)
         if sampled:
             self._doubts = {role: GrowingInk(shape, role) for role in DOUBTS}
             names = {role: doubt_name(name, role) for role in DOUBTS}

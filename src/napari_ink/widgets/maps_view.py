@@ -1,9 +1,9 @@
-"""More maps than one in the Predict dock: the fragment turned."""
+"""More maps than one in the Predict dock: the fragment turned, the window at every depth."""
 
 from __future__ import annotations
 
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout
+from qtpy.QtWidgets import QComboBox, QFormLayout, QSpinBox
 
 from napari_ink.widgets.form import add_row, narrow
 from napari_ink.widgets.predict_model import PredictModel
@@ -15,7 +15,8 @@ TURNED = {
     "flips": "4 ways (flips), mean",
     "all": "8 ways, mean",
 }
-_FOLLOWED = ("symmetries",)
+_FOLLOWED = ("symmetries", "depth_sweep")
+_LARGEST_STEP = 99
 
 
 class MapsControls(QObject):
@@ -36,7 +37,14 @@ class MapsControls(QObject):
         for value, text in TURNED.items():
             self.turned.addItem(text, value)
         self.turned.setToolTip(TIPS["symmetries"])
+        self.sweep = QSpinBox()
+        self.sweep.setRange(0, _LARGEST_STEP)
+        self.sweep.setSpecialValueText("off")
+        self.sweep.setPrefix("every ")
+        self.sweep.setKeyboardTracking(False)
+        self.sweep.setToolTip(TIPS["depth_sweep"])
         self._fill()
+        self.sweep.valueChanged.connect(self._on_sweep)
         self.turned.currentIndexChanged.connect(self._on_turned)
         for name in _FOLLOWED:
             getattr(model.events, name).connect(self._fill)
@@ -44,6 +52,7 @@ class MapsControls(QObject):
     def add_to(self, form: QFormLayout) -> None:
         """A row each."""
         add_row(form, "Turned", self.turned)
+        add_row(form, "Depth sweep", self.sweep)
 
     def leave(self) -> None:
         """Hear no more of the model, which may outlive these."""
@@ -52,9 +61,18 @@ class MapsControls(QObject):
 
     def _fill(self, *_) -> None:
         """Show what the model says, without answering back."""
-        self.turned.blockSignals(True)
-        self.turned.setCurrentIndex(self.turned.findData(self._model.symmetries))
-        self.turned.blockSignals(False)
+        model = self._model
+        for control in (self.turned, self.sweep):
+            control.blockSignals(True)
+        self.turned.setCurrentIndex(self.turned.findData(model.symmetries))
+        self.sweep.setSuffix(" layer" if model.depth_sweep == 1 else " layers")
+        self.sweep.setValue(model.depth_sweep)
+        for control in (self.turned, self.sweep):
+            control.blockSignals(False)
+
+    def _on_sweep(self, step: int) -> None:
+        self._model.depth_sweep = step
+        self.changed.emit()
 
     def _on_turned(self, _index: int) -> None:
         self._model.symmetries = self.turned.currentData()

@@ -30,7 +30,8 @@ from napari_ink.widgets.folders import prediction_folder, short_path
 from napari_ink.widgets.form import MARGIN
 from napari_ink.widgets.job import PredictionRequest
 from napari_ink.widgets.keep_whole import KeepWhole
-from napari_ink.widgets.predict_model import Region, checkpoint_line, fragment_line, scale_line
+from napari_ink.widgets.predict_model import Region
+from napari_ink.widgets.predict_words import checkpoint_line, fragment_line, scale_line
 from napari_ink.widgets.provenance import ProvenanceDialog
 from napari_ink.widgets.region import RegionPicker
 from napari_ink.widgets.run_view import RunView
@@ -370,7 +371,7 @@ class PredictDock(QWidget):
         box = self.region.box(model.region, stack, self.settings.shapes.currentData())
         if model.region is Region.VISIBLE:
             box = looked_at(box, usual_side(pixel_size(model.fragment, model.info.voxel_size)))
-        settings = for_a_look(model.settings(box))
+        settings = for_a_look(model.settings(box, plain=True))
         return PredictionRequest(model.fragment, model.checkpoint, settings, Path(), model.info)
 
     def _on_running(self, running: bool) -> None:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from psygnal import SignalGroupDescriptor
 
 from napari_ink.inference.direction import is_flipped, reading_order
-from napari_ink.inference.doubts import LARGEST_SCALE_ERROR, doubts_at_sight, scale_error
+from napari_ink.inference.doubts import doubts_at_sight
 from napari_ink.inference.passes import Passes
 from napari_ink.inference.settings import Box, PredictionSettings
 from napari_ink.inference.symmetries import NAMES as SYMMETRIES
 from napari_ink.models.registry import GATED
+from napari_ink.widgets.predict_words import sweep_words
 
 if TYPE_CHECKING:
     from napari_ink.models.checkpoint import CheckpointInfo
@@ -66,6 +67,8 @@ class PredictModel:
         Of the samples.
     symmetries : str
         Which way the fragment lies for the network, as in :class:`PredictionSettings`.
+    depth_sweep : int
+        Layers from one place of the sliding window to the next; 0: it does not slide.
     trained_on : str
         That the checkpoint was trained on this fragment, once somebody has looked; empty: it was
         not, or nobody has.
@@ -93,6 +96,7 @@ class PredictModel:
     gate_noise: float | None = PredictionSettings.gate_noise
     seed: int = PredictionSettings.seed
     symmetries: str = PredictionSettings.symmetries
+    depth_sweep: int = 0
     trained_on: str = ""
     running: bool = False
 
@@ -130,6 +134,7 @@ class PredictModel:
         symmetries = asked.get("symmetries", PredictionSettings.symmetries)
         if symmetries in SYMMETRIES:
             self.symmetries = symmetries
+        self.depth_sweep = asked.get("depth_sweep") or 0
         self.samples = asked.get("samples", PredictionSettings.samples)
         if self.samples == 1 or self.info is None:
             return
@@ -178,9 +183,20 @@ class PredictModel:
     @property
     def reading_order(self) -> str:
         """``from layer 7 up to 22``; empty while fragment or checkpoint is missing."""
-        if self.info is None or self.layers is None:
+        if self.info is None or self.fragment is None or self.layers is None:
             return ""
-        return reading_order(self.layers, is_flipped(self.reverse_depth, self.info.reverse_depth))
+        flip = is_flipped(self.reverse_depth, self.info.reverse_depth)
+        if self.depth_sweep:
+            return sweep_words(self.layer_bounds, self.info.depth, self.windows, flip)
+        return reading_order(self.layers, flip)
+
+    @property
+    def windows(self) -> int:
+        """Places of the sliding window, an ink layer each; 0: it does not slide."""
+        if not self.depth_sweep or self.info is None or self.fragment is None:
+            return 0
+        room = self.fragment.shape[0] - self.info.depth
+        return max(0, room // self.depth_sweep + 1)
 
     @property
     def problem(self) -> str | None:
@@ -193,6 +209,11 @@ class PredictModel:
             return (
                 f"This checkpoint takes {self.info.depth} layers, the fragment has "
                 f"{self.fragment.shape[0]}. Choose another checkpoint."
+            )
+        if self.depth_sweep and self.info.arguments.get("collapse") == "none":
+            return (
+                "This checkpoint labels every layer, there is nothing to sweep: set Depth sweep "
+                "under Advanced to off."
             )
         if self.samples_asked and self.runtime == "openvino-int8":
             return "Samples cannot be taken in int8: choose the runtime torch or openvino."
@@ -207,11 +228,16 @@ class PredictModel:
         return [*found, self.trained_on] if self.trained_on else found
 
     def settings(
-        self, region: Box | None = None, focus: tuple[float, float] | None = None
+        self,
+        region: Box | None = None,
+        focus: tuple[float, float] | None = None,
+        *,
+        plain: bool = False,
     ) -> PredictionSettings:
-        """The choices as the record that the core takes."""
+        """The choices as the record that the core takes; plain: of the network itself, once."""
+        more = {"symmetries": self.symmetries, "depth_sweep": self.depth_sweep or None}
         return PredictionSettings(
-            layers=self.layers,
+            layers=None if self.depth_sweep and not plain else self.layers,
             reverse_depth=self.reverse_depth,
             task=self.task or None,
             region=region,
@@ -221,9 +247,8 @@ class PredictModel:
             device=self.device,
             precision=self.precision,
             runtime=self.runtime,
-            symmetries=self.symmetries,
             interactive=True,
-            **self.samples_asked,
+            **({} if plain else more | self.samples_asked),
         )
 
 
@@ -256,38 +281,3 @@ def fit_window(
     start = wanted[0] if wanted[0] != last[0] else wanted[1] - depth
     start = max(bounds[0], min(start, bounds[1] - depth))
     return start, start + depth
-
-
-def checkpoint_line(info: CheckpointInfo | None) -> str:
-    """One line about a checkpoint: ``2D · F0.5 .86 · window 0.51 mm``."""
-    if info is None:
-        return ""
-    parts = ["3D labels" if info.arguments.get("collapse") == "none" else "2D"]
-    score = info.metrics.get("f05")
-    if isinstance(score, int | float):
-        parts.append(f"F0.5 {f'{score:.2f}'.removeprefix('0')}")
-    if info.window_mm is not None:
-        parts.append(f"window {info.window_mm:.2f} mm")
-    return " · ".join(parts)
-
-
-def fragment_line(fragment: Fragment | None) -> str:
-    """One line about a fragment: ``32×640×1280 · 16 µm``."""
-    if fragment is None:
-        return ""
-    size = "×".join(str(length) for length in fragment.shape)
-    voxel = fragment.voxel_size
-    grain = "voxel size unknown" if voxel is None else f"{voxel[-1]:g} µm"
-    return f"{size} · {grain}" + (" · simulated" if fragment.simulated else "")
-
-
-def scale_line(fragment: Fragment | None, info: CheckpointInfo | None) -> str:
-    """``window 0.51 mm · scale matches``."""
-    if info is None or fragment is None:
-        return ""
-    parts = [] if info.window_mm is None else [f"window {info.window_mm:.2f} mm"]
-    error = scale_error(fragment, info)
-    if error is not None:
-        matches = error <= LARGEST_SCALE_ERROR
-        parts.append("scale matches" if matches else "scale differs")
-    return " · ".join(parts)

@@ -30,12 +30,15 @@ if TYPE_CHECKING:
 _DRAWN_MS = 30
 
 
-def ink_shape(model: PredictModel) -> tuple[tuple[int, ...], int]:
-    """Shape of the result, and the index of its first layer if it is a volume."""
+def ink_shape(model: PredictModel) -> tuple[tuple[int, ...], float, int]:
+    """Shape of the result, and if it is a volume: where its first layer lies, and the next."""
     fragment, info = model.fragment, model.info
+    if model.depth_sweep:
+        shape = (model.windows, *fragment.shape[1:])
+        return shape, (info.depth - 1) / 2, model.depth_sweep
     if info.arguments.get("collapse") != "none":
-        return fragment.shape[1:], 0
-    return (info.depth, *fragment.shape[1:]), model.layers[0] - fragment.first_layer
+        return fragment.shape[1:], 0, 1
+    return (info.depth, *fragment.shape[1:]), model.layers[0] - fragment.first_layer, 1
 
 
 class Runner:
@@ -92,11 +95,12 @@ class Runner:
         self._side_by_side.naming = False
         name = ink_name(
             model.fragment.name,
-            model.layers,
+            model.layer_bounds if model.depth_sweep else model.layers,
             model.layer_bounds,
             model.reverse_depth,
             settings.samples > 1,
             settings.symmetries,
+            settings.depth_sweep is not None,
         )
         self._live.begin(name, *ink_shape(model), sampled=model.averages)
         self._side_by_side.show()

@@ -31,7 +31,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 RUNTIMES = ("torch", "openvino", "openvino-int8")
 
 
-_SHOWN = ("fragment", "info", "layers", "task", "reverse_depth", "region")
+_SHOWN = ("fragment", "info", "layers", "task", "reverse_depth", "region", "depth_sweep")
 
 
 class SettingsView(QWidget):
@@ -185,7 +185,7 @@ class SettingsView(QWidget):
         self.task.setVisible(several)
         self.task_label.setVisible(several)
         bounds = model.layer_bounds
-        self.layers.setEnabled(bounds is not None)
+        self.layers.setEnabled(bounds is not None and not model.depth_sweep)
         if bounds is not None and model.layers is not None:
             self.layers.setRange(*bounds)
             self.layers.setValue(model.layers)

@@ -120,8 +120,7 @@ def looked_at(box: Box | None, side: int) -> Box | None:
 
 def for_a_look(settings: PredictionSettings) -> PredictionSettings:
     """The dock's settings, without what only matters on a long run."""
-    plain = replace(settings.single_pass, symmetries=PredictionSettings.symmetries)
-    return replace(plain, focus=None, overlap=None, runtime="torch")
+    return replace(settings.single_pass, focus=None, overlap=None, runtime="torch")
 
 
 def _candidate_text(one: Candidate) -> str:

@@ -59,6 +59,11 @@ PREDICT = {
         "the cost; with samples, each takes another way at no cost. Each tile another way costs "
         "nothing either: what the network learned of one direction cancels from tile to tile."
     ),
+    "depth_sweep": (
+        "Slide the window of the network over all layers, in steps of so many: an ink layer at "
+        "every place, which the slider of the layers goes through, and which Ink thresholds cuts "
+        "one by one. For ink that lies deeper in one corner than in another, or in several sheets."
+    ),
     "device": "Where the network runs. Auto takes a graphics card if there is one.",
     "advanced": "Settings that are well chosen by themselves.",
     "tile": (

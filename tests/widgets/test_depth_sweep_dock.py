@@ -1,0 +1,119 @@
+"""A depth sweep from the dock, in a real window: its ink stands at its depth while it grows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from test_samples_dock import layer_of, run, small_folder, status  # noqa: F401 (a fixture)
+
+from napari_ink._layers import carried
+from napari_ink._preferences import remember
+from napari_ink.inference.settings import PredictionSettings
+from napari_ink.inference.store import PredictionStore
+
+PLACES = [1.5, 3.5, 5.5]  # middles of the windows 0:4, 2:6 and 4:8
+
+
+@pytest.fixture(scope="session")
+def shallow(tmp_path_factory):
+    """A checkpoint for windows of four layers."""
+    import torch
+
+    from napari_ink.models.checkpoint import CheckpointInfo, save_checkpoint
+    from napari_ink.models.repmode import RepMode
+    from napari_ink.volumes.intensity import Recipe
+
+    torch.manual_seed(0)
+    model = RepMode(width=2, levels=1, depth=4, collapse="mean", decoder="2d", tasks=("ink",))
+    info = CheckpointInfo.of(
+        model, recipe=Recipe("fixed").to_dict(), voxel_size=16.0, window=32, halo=16
+    )
+    path = tmp_path_factory.mktemp("shallow") / "shallow.safetensors"
+    save_checkpoint(path, model, info)
+    return path
+
+
+@pytest.fixture(scope="session")
+def swept(small_folder, shallow, tmp_path_factory):  # noqa: F811
+    """The store of a sweep in steps of two, as the command line makes it."""
+    from napari_ink import load_checkpoint, open_fragment, predict
+
+    fragment, model = open_fragment(small_folder, voxel_size=16.0), load_checkpoint(shallow)
+    path = tmp_path_factory.mktemp("swept") / "swept.ink.zarr"
+    list(predict(fragment, model, PredictionSettings(tile=64, depth_sweep=2), store=path))
+    return PredictionStore.open(path)
+
+
+@pytest.fixture
+def dock(viewer, small_folder, shallow):  # noqa: F811
+    """The Predict dock over the small fragment of eight layers."""
+    remember(checkpoint=str(shallow))
+    viewer.open(small_folder, plugin="napari-ink")
+    _, dock = viewer.window.add_plugin_dock_widget("napari-ink", "Predict ink")
+    dock.settings.tile.setValue(64)
+    return dock
+
+
+def heights(ink):
+    return [float(ink.data_to_world((k, 0, 0))[0] / ink.scale[0] * 2) for k in range(3)]
+
+
+def test_what_a_sweep_does_is_said_where_layers_are_chosen(dock):
+    view = dock.settings
+    window = dock.model.layers
+    view.maps.sweep.setValue(2)
+    assert not view.layers.isEnabled()
+    assert "all 8 layers, window of 4, 3 windows" in view.order.text()
+    settings = dock.model.settings()
+    assert (settings.layers, settings.depth_sweep) == (None, 2)
+    view.maps.sweep.setValue(0)
+    assert view.layers.isEnabled()
+    assert dock.model.settings().layers == window
+    assert dock.model.settings().depth_sweep is None
+
+
+def test_ink_grows_at_every_depth_as_headless_and_follows_the_slider(dock, viewer, qtbot, swept):
+    dock.settings.maps.sweep.setValue(2)
+    live = []
+    dock.runner.progress.connect(lambda *_: live.append(heights(layer_of(viewer, "ink"))))
+    dock._live = live
+    run(dock, qtbot)
+    ink = layer_of(viewer, "ink")
+    assert live[0] == PLACES
+    assert heights(ink) == PLACES
+    assert ink.name == "small ink depth sweep"
+    np.testing.assert_allclose(ink.data, swept.images["ink"][0][:], atol=1e-3)  # float16
+    for height, k in ((2, 0), (5, 2)):
+        viewer.dims.set_point(0, height * 1.0 * viewer.layers["small"].scale[0])
+        np.testing.assert_array_equal(ink._slice.image.raw, np.asarray(ink.data)[k])
+    assert status(dock).startswith("Done: 2 blocks")
+
+
+def test_its_windows_have_named_sliders_in_ink_thresholds(dock, viewer, qtbot):
+    dock.settings.maps.sweep.setValue(2)
+    run(dock, qtbot)
+    _, cuts = viewer.window.add_plugin_dock_widget("napari-ink", "Ink thresholds")
+    qtbot.waitUntil(lambda: len(cuts.model.names) == 3, timeout=10_000)
+    assert tuple(cuts.model.names) == ("z 0–3", "z 2–5", "z 4–7")
+
+
+def test_an_opened_sweep_brings_its_step_back(dock, viewer, swept):
+    viewer.open(swept.path, plugin="napari-ink")
+    assert dock.settings.maps.sweep.value() == 2
+    ink = layer_of(viewer, "ink")
+    assert ink.name == "small ink depth sweep"
+    assert heights(ink) == PLACES
+    assert len(carried(ink)["provenance"]["windows"]) == 3
+
+
+def test_a_short_look_takes_the_chosen_layers_alone(dock):
+    dock.settings.maps.sweep.setValue(2)
+    look = dock.model.settings(plain=True)
+    assert (look.layers, look.depth_sweep) == (dock.model.layers, None)
+
+
+def test_a_network_that_labels_volumes_says_why_it_cannot_sweep(dock, volume_checkpoint):
+    dock.source.choose_checkpoint(volume_checkpoint)
+    dock.settings.maps.sweep.setValue(2)
+    assert not dock.run.predict.isEnabled()
+    assert "set Depth sweep under Advanced to off" in status(dock)
