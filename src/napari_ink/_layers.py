@@ -254,6 +254,7 @@ def ink_name(
     sampled: bool = False,
     symmetries: str = "none",
     swept: bool = False,
+    checkpoints: int = 1,
 ) -> str:
     """The fragment, and what tells this ink from another of it.
 
@@ -271,6 +272,8 @@ def ink_name(
         Which way the fragment was turned.
     swept : bool
         Whether a window slid over these layers.
+    checkpoints : int
+        Of how many it is the mean.
     """
     parts = [fragment, "ink"]
     if tuple(layers) != tuple(bounds):
@@ -278,6 +281,8 @@ def ink_name(
     parts += ["reversed"] * reverse_depth + ["depth sweep"] * swept
     if symmetries in _WAY_WORDS:
         parts.append(_WAY_WORDS[symmetries])
+    if checkpoints > 1:
+        parts.append(f"{checkpoints} checkpoints")
     parts += ["sampled"] * sampled
     return " ".join(parts)
 

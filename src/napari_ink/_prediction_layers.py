@@ -104,6 +104,7 @@ def _name(store: PredictionStore) -> str:
         asked.get("samples", 1) > 1,
         asked.get("symmetries", "none"),
         "windows" in store.provenance,
+        len(store.provenance.get("members", ())) or 1,
     )
     off = asked.get("experts_off")
     return f"{name} without {', '.join(off)}" if off else name

@@ -44,6 +44,8 @@ class PredictionRequest:
     folder : Path
     chosen : CheckpointInfo, optional
         What the checkpoint was when task and layers were chosen for it.
+    others : tuple of (Path, CheckpointInfo)
+        Further checkpoints, and what they were when they were chosen.
     """
 
     fragment: Fragment
@@ -51,6 +53,7 @@ class PredictionRequest:
     settings: PredictionSettings
     folder: Path
     chosen: CheckpointInfo | None = None
+    others: tuple[tuple[Path, CheckpointInfo], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def store_path(request: PredictionRequest, checkpoint: str) -> Path:
     ----------
     request : PredictionRequest
     checkpoint : str
-        Fingerprint of the checkpoint.
+        Fingerprint of the checkpoint; those of the others are in the request.
     """
     fragment, asked = request.fragment, asdict(request.settings)
     del asked["focus"]
@@ -111,6 +114,8 @@ def store_path(request: PredictionRequest, checkpoint: str) -> Path:
         del asked["experts_off"]
     mask = getattr(fragment.mask, "path", None)
     edited = os.stat(mask).st_mtime_ns if mask and os.path.exists(mask) else None
+    others = [info.fingerprint for _, info in request.others]
+    checkpoint = [checkpoint, *others] if others else checkpoint  # else the question as it was
     question = json.dumps([fragment.fingerprint(), edited, checkpoint, asked], default=str)
     key = hashlib.sha256(question.encode()).hexdigest()[:8]
     names = file_name(fragment.name), file_name(request.checkpoint.stem)
@@ -150,20 +155,27 @@ def step_back() -> None:
 
 
 def _steps(request: PredictionRequest, stop: Event) -> Iterator[Record]:
+    from napari_ink.inference.ensemble import Ensemble, plan_ensemble
     from napari_ink.inference.plan import plan_prediction
     from napari_ink.inference.predict import as_recorded, run_plan
     from napari_ink.inference.store import PredictionStore
-    from napari_ink.models.checkpoint import load_checkpoint
+    from napari_ink.models.checkpoint import load_checkpoint, read_info
 
     if stop.is_set():
         return
     fragment, model = request.fragment, load_checkpoint(request.checkpoint)
     if request.chosen is not None and request.chosen != model.info:
-        raise CheckpointError(
-            f"{request.checkpoint.name} changed since it was chosen", "choose it again"
-        )
+        raise _changed(request.checkpoint)
+    for other, info in request.others:
+        if read_info(other) != info:
+            raise _changed(other)
     path = store_path(request, model.info.fingerprint)
-    plan = plan_prediction(fragment, model, as_recorded(path, request.settings))
+    settings = as_recorded(path, request.settings)
+    if request.others:
+        model = Ensemble([request.checkpoint, *(other for other, _ in request.others)])
+        plan = plan_ensemble(fragment, model, settings)
+    else:
+        plan = plan_prediction(fragment, model, settings)
     kept = blocks_kept(PredictionStore.open(path), plan) if path.exists() else 0
     if stop.is_set():
         return
@@ -183,6 +195,10 @@ def _steps(request: PredictionRequest, stop: Event) -> Iterator[Record]:
                 return
     while notices:
         yield PredictionNotice(notices.popleft())
+
+
+def _changed(path: Path) -> CheckpointError:
+    return CheckpointError(f"{path.name} changed since it was chosen", "choose it again")
 
 
 def blocks_kept(store: PredictionStore, plan: PredictionPlan) -> int:

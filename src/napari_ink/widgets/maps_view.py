@@ -1,4 +1,4 @@
-"""More maps than one in the Predict dock: the fragment turned, the window at every depth."""
+"""More maps than one in the Predict dock: the fragment turned, every depth, more checkpoints."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QSpinBox
 
 from napari_ink.widgets.form import add_row, narrow
+from napari_ink.widgets.others_view import OthersView
 from napari_ink.widgets.predict_model import PredictModel
 from napari_ink.widgets.tooltips import PREDICT as TIPS
 
@@ -43,6 +44,8 @@ class MapsControls(QObject):
         self.sweep.setPrefix("every ")
         self.sweep.setKeyboardTracking(False)
         self.sweep.setToolTip(TIPS["depth_sweep"])
+        self.others = OthersView(model)
+        self.others.changed.connect(self.changed)
         self._fill()
         self.sweep.valueChanged.connect(self._on_sweep)
         self.turned.currentIndexChanged.connect(self._on_turned)
@@ -53,9 +56,11 @@ class MapsControls(QObject):
         """A row each."""
         add_row(form, "Turned", self.turned)
         add_row(form, "Depth sweep", self.sweep)
+        add_row(form, "Also", self.others, self.others.also)
 
     def leave(self) -> None:
         """Hear no more of the model, which may outlive these."""
+        self.others.leave()
         for name in _FOLLOWED:
             getattr(self._model.events, name).disconnect(self._fill)
 

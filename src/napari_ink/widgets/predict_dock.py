@@ -30,6 +30,7 @@ from napari_ink.widgets.folders import prediction_folder, short_path
 from napari_ink.widgets.form import MARGIN
 from napari_ink.widgets.job import PredictionRequest
 from napari_ink.widgets.keep_whole import KeepWhole
+from napari_ink.widgets.others_words import others_of
 from napari_ink.widgets.predict_model import Region
 from napari_ink.widgets.predict_words import checkpoint_line, fragment_line, scale_line
 from napari_ink.widgets.provenance import ProvenanceDialog
@@ -116,6 +117,7 @@ class PredictDock(QWidget):
         self.settings.folder_wanted.connect(self._on_folder_wanted)
         self.settings.samples.changed.connect(self._on_samples)
         self.settings.maps.changed.connect(self._on_samples)
+        self.settings.maps.others.refused.connect(self.run.status.setText)
         self.run.predict_wanted.connect(self._on_predict)
         self.run.cancel_wanted.connect(self.runner.cancel)
         self.run.provenance_wanted.connect(self._on_provenance)
@@ -231,6 +233,7 @@ class PredictDock(QWidget):
                     asked["task"], tuple(windows[len(windows) // 2]), asked["reverse_depth"]
                 )
                 self.model.choose_samples(asked)
+                self.model.choose_others(others_of(mine["provenance"]))
         if any(map(is_stack, self._viewer.layers)):
             self.side_by_side.show()
 

@@ -16,6 +16,7 @@ from napari_ink.inference.passes import Passes
 from napari_ink.inference.settings import Box, PredictionSettings
 from napari_ink.inference.symmetries import NAMES as SYMMETRIES
 from napari_ink.models.registry import GATED
+from napari_ink.widgets.others_words import others_problem
 from napari_ink.widgets.predict_words import sweep_words
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class PredictModel:
         Which way the fragment lies for the network, as in :class:`PredictionSettings`.
     depth_sweep : int
         Layers from one place of the sliding window to the next; 0: it does not slide.
+    others : tuple of (Path, CheckpointInfo)
+        Further checkpoints, of which the ink is the mean.
     trained_on : str
         That the checkpoint was trained on this fragment, once somebody has looked; empty: it was
         not, or nobody has.
@@ -97,6 +100,7 @@ class PredictModel:
     seed: int = PredictionSettings.seed
     symmetries: str = PredictionSettings.symmetries
     depth_sweep: int = 0
+    others: tuple[tuple[Path, CheckpointInfo], ...] = ()
     trained_on: str = ""
     running: bool = False
 
@@ -114,9 +118,16 @@ class PredictModel:
             return
         self.trained_on = ""
         self.checkpoint, self.info = path, info
+        self.others = tuple(other for other in self.others if other[0] != path)
         if info is not None:
             self.task = info.tasks[0]
         self.layers = default_layers(self.fragment, info)
+
+    def choose_others(self, others: Sequence[tuple[Path, CheckpointInfo]]) -> None:
+        """Take further checkpoints, each once."""
+        found = {path: info for path, info in others if path != self.checkpoint}
+        self.trained_on = ""
+        self.others = tuple(found.items())
 
     def choose_settings(self, task: str, layers: tuple[int, int], reverse_depth: bool) -> None:
         """Take over what an earlier prediction asked for, as far as it fits this one."""
@@ -164,13 +175,13 @@ class PredictModel:
 
     @property
     def ways(self) -> int:
-        """Passes for the mean of a single network; 1: nothing is averaged."""
+        """Ways to turn the fragment, of which the mean is taken."""
         return Passes(symmetries=self.symmetries).count
 
     @property
     def averages(self) -> bool:
         """Whether the result is a mean of several maps, which has a spread."""
-        return bool(self.samples_asked) or self.ways > 1
+        return bool(self.samples_asked or self.others) or self.ways > 1
 
     @property
     def layer_bounds(self) -> tuple[int, int] | None:
@@ -188,7 +199,12 @@ class PredictModel:
         flip = is_flipped(self.reverse_depth, self.info.reverse_depth)
         if self.depth_sweep:
             return sweep_words(self.layer_bounds, self.info.depth, self.windows, flip)
-        return reading_order(self.layers, flip)
+        own = ", the other checkpoints read theirs" if self.others and self._reads_own else ""
+        return reading_order(self.layers, flip) + own
+
+    @property
+    def _reads_own(self) -> bool:
+        return self.layers == default_layers(self.fragment, self.info)
 
     @property
     def windows(self) -> int:
@@ -217,14 +233,16 @@ class PredictModel:
             )
         if self.samples_asked and self.runtime == "openvino-int8":
             return "Samples cannot be taken in int8: choose the runtime torch or openvino."
-        return None
+        return others_problem(self)
 
     @property
     def doubts(self) -> list[str]:
         """What to know before trusting the result, one sentence each; those of the plan."""
         if self.info is None:
             return []
-        found = doubts_at_sight(self.fragment, self.info)
+        infos = [self.info, *(info for _, info in self.others)]
+        doubts = (doubt for info in infos for doubt in doubts_at_sight(self.fragment, info))
+        found = list(dict.fromkeys(doubts))
         return [*found, self.trained_on] if self.trained_on else found
 
     def settings(
@@ -236,8 +254,9 @@ class PredictModel:
     ) -> PredictionSettings:
         """The choices as the record that the core takes; plain: of the network itself, once."""
         more = {"symmetries": self.symmetries, "depth_sweep": self.depth_sweep or None}
+        open_layers = self.depth_sweep or (self.others and self._reads_own)
         return PredictionSettings(
-            layers=None if self.depth_sweep and not plain else self.layers,
+            layers=None if open_layers and not plain else self.layers,
             reverse_depth=self.reverse_depth,
             task=self.task or None,
             region=region,

@@ -78,7 +78,7 @@ class Runner:
             return
         model = self._model
         request = PredictionRequest(
-            fragment_of(stack), model.checkpoint, settings, folder, model.info
+            fragment_of(stack), model.checkpoint, settings, folder, model.info, model.others
         )
         self._live = LiveInk(self._viewer, stack, inverted_grey=read_preferences().inverted_grey)
         self._reason, self._progress, self._notices = "", None, []
@@ -101,6 +101,7 @@ class Runner:
             settings.samples > 1,
             settings.symmetries,
             settings.depth_sweep is not None,
+            1 + len(model.others),
         )
         self._live.begin(name, *ink_shape(model), sampled=model.averages)
         self._side_by_side.show()

@@ -23,6 +23,13 @@ def samples_note(model: PredictModel) -> str:
     """What the chosen number does and what it costs; or why there is no choice."""
     if model.info is None:
         return ""
+    if model.others and not model.samples_asked:
+        members, maps = 1 + len(model.others), model.ways * (1 + len(model.others))
+        turned = f", each turned {model.ways} ways" if model.ways > 1 else ""
+        return (
+            f"The mean of {members} checkpoints{turned}: where they differ, ink is uncertain. "
+            f"About {maps} × as long as a single pass."
+        )
     if model.ways > 1 and not model.samples_asked:
         return (
             f"The mean of {model.ways} ways to turn the fragment: where they differ, ink is "
@@ -46,20 +53,22 @@ def samples_note(model: PredictModel) -> str:
             "noise. Set one of them under Advanced."
         )
     cost = "At most" if model.tolerance else "About"
+    of_each = f" of each of {1 + len(model.others)} checkpoints" if model.others else ""
     turned = " Each is turned another way." if model.ways > 1 else ""
     return (
-        f"{model.samples} networks with random parts switched off: shows where ink is uncertain. "
-        f"{cost} {passes(model, dropout):.0f} × as long as a single pass.{turned}"
+        f"{model.samples} networks{of_each} with random parts switched off: shows where ink is "
+        f"uncertain. {cost} {passes(model, dropout):.0f} × as long as a single pass.{turned}"
     )
 
 
 def passes(model: PredictModel, dropout: float) -> float:
     """What the samples cost, in single passes; roughly."""
-    cost = model.samples * (1 - dropout) ** _NARROWING
+    cost = model.samples * (1 + len(model.others)) * (1 - dropout) ** _NARROWING
     height, width = (0, 0) if model.fragment is None else model.fragment.shape[1:]
     windows = trial_windows(2 ** model.info.arguments.get("levels", 0), model.info.halo or 0, None)
     large = model.region is Region.PAPYRUS and is_worth_choosing(height * width, windows)
-    return max(1.0, cost * _CHOSEN if large else cost)
+    chosen = large and not model.others  # of several checkpoints samples come as they are
+    return max(1.0, cost * _CHOSEN if chosen else cost)
 
 
 def pass_word(plan: PredictionPlan) -> str:

@@ -31,7 +31,8 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 RUNTIMES = ("torch", "openvino", "openvino-int8")
 
 
-_SHOWN = ("fragment", "info", "layers", "task", "reverse_depth", "region", "depth_sweep")
+_SHOWN = ("fragment", "info", "layers", "task", "reverse_depth", "region")
+_SHOWN += ("depth_sweep", "others")
 
 
 class SettingsView(QWidget):

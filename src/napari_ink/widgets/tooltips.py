@@ -64,6 +64,11 @@ PREDICT = {
         "every place, which the slider of the layers goes through, and which Ink thresholds cuts "
         "one by one. For ink that lies deeper in one corner than in another, or in several sheets."
     ),
+    "also": (
+        "Add checkpoints: the ink is then the mean of all of them, and its spread is where they "
+        "disagree. Each reads the layers and grey levels that it learned from; each costs a pass."
+    ),
+    "remove_checkpoint": "Leave this checkpoint out of the mean.",
     "device": "Where the network runs. Auto takes a graphics card if there is one.",
     "advanced": "Settings that are well chosen by themselves.",
     "tile": (

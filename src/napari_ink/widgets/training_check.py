@@ -32,6 +32,7 @@ class TrainingCheck:
         self._look_soon = qdebounced(self._look, timeout=_AFTER_MS)
         model.events.fragment.connect(self._on_chosen)
         model.events.info.connect(self._on_chosen)
+        model.events.others.connect(self._on_chosen)
         self._on_chosen()
 
     def close(self) -> None:
@@ -45,26 +46,36 @@ class TrainingCheck:
 
     def _look(self) -> None:
         model = self._model
-        if model is None or model.fragment is None or model.info is None or not model.info.dataset:
+        if model is None or model.fragment is None or model.info is None:
+            return
+        infos = _infos(model)
+        if not any(info.dataset for info in infos):
             return
         create_worker(
             look,
             model.fragment,
-            model.info,
+            infos,
             _connect={"returned": self._on_seen},
             _ignore_errors=True,  # a fragment that cannot be read is reported by Predict
         )
 
-    def _on_seen(self, seen: tuple[Fragment, CheckpointInfo, str | None]) -> None:
-        fragment, info, sentence = seen
+    def _on_seen(self, seen: tuple[Fragment, list[CheckpointInfo], str | None]) -> None:
+        fragment, infos, sentence = seen
         model = self._model
-        if model is not None and model.fragment is fragment and model.info is info:
+        if model is not None and model.fragment is fragment and _infos(model) == infos:
             model.trained_on = sentence or ""
 
 
-def look(fragment: Fragment, info: CheckpointInfo) -> tuple[Fragment, CheckpointInfo, str | None]:
-    """The pair, and the doubt about it if there is one.
+def _infos(model: PredictModel) -> list[CheckpointInfo]:
+    return [model.info, *(info for _, info in model.others)]
+
+
+def look(
+    fragment: Fragment, infos: list[CheckpointInfo]
+) -> tuple[Fragment, list[CheckpointInfo], str | None]:
+    """Fragment and checkpoints, and the doubt about them if there is one.
 
     Runs in a worker thread; touches no Qt.
     """
-    return fragment, info, trained_on(fragment, info)
+    doubts = (trained_on(fragment, info) for info in infos)
+    return fragment, infos, next((doubt for doubt in doubts if doubt is not None), None)
