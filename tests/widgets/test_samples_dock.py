@@ -18,6 +18,7 @@ from napari_ink._writer import NotInkError
 from napari_ink.inference.chosen_order import SampleOrder
 from napari_ink.inference.settings import PredictionSettings
 from napari_ink.inference.store import PredictionStore
+from napari_ink.inference.trial_windows import TrialWindows
 
 PATIENCE = 60_000  # ms
 ASKED = {"samples": 3, "tile": 64, "layers": (0, 8)}
@@ -213,6 +214,8 @@ class QuickTrial:
 
 def test_chosen_samples_are_counted_by_those_that_are_run(dock, viewer, qtbot, monkeypatch):
     monkeypatch.setattr("napari_ink.inference.plan.is_worth_choosing", lambda *_: True)
+    small = TrialWindows(24, 48, 8)
+    monkeypatch.setattr("napari_ink.inference.plan.trial_windows", lambda *_: small)
     monkeypatch.setattr("napari_ink.inference.averaging.Trial", QuickTrial)
     dock.settings.samples.slider.number.setValue(8)
     seen = []
