@@ -9,6 +9,7 @@ from napari_ink.inference.moments import Moments, entropy
 from napari_ink.inference.plan import plan_prediction
 from napari_ink.inference.settings import PredictionSettings
 from napari_ink.inference.store import PredictionStore
+from napari_ink.inference.store_writing import StoreWriter
 from napari_ink.models.info import CheckpointInfo
 from napari_ink.models.repmode import RepMode
 from napari_ink.volumes.fragment import Fragment
@@ -39,7 +40,7 @@ def store(path, ink, spread, information=None, *, counts=9, finish=True, **optio
     information = spread**2 if information is None else np.asarray(information, np.float32)
     plan = plan_of(ink.shape[-2:], volume=ink.ndim == 3, **options)
     counts = np.broadcast_to(counts, plan.grid.blocks_shape)
-    with PredictionStore.create_or_resume(path, plan) as made:
+    with StoreWriter.create_or_resume(path, plan) as made:
         for block in plan.blocks:
             box = plan.grid.block_box(*block)
             where, count = (..., *box.slices), int(counts[block])

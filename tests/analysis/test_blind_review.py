@@ -19,7 +19,7 @@ from napari_ink.analysis.blind_review_file import ReviewFile
 from napari_ink.analysis.blind_review_pictures import OWN, Pair, Side
 from napari_ink.analysis.blind_review_plan import plan_review, usual_side
 from napari_ink.errors import InkError, SettingsError, StoreError
-from napari_ink.inference.store import PredictionStore
+from napari_ink.inference.store_writing import keep_thresholds
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_one_prediction_twice_needs_two_cuts(paths):
 
 def test_the_own_cut_is_the_one_kept_in_the_store(tmp_path):
     path = store(tmp_path / "a.ink.zarr", strokes())
-    PredictionStore.keep_thresholds(path, {"thresholds": [0.25]})
+    keep_thresholds(path, {"thresholds": [0.25]})
     assert Side(path, OWN).cut == 0.25
 
 

@@ -9,8 +9,9 @@ import torch
 from napari_ink import load_checkpoint
 from napari_ink.analysis import metrics
 from napari_ink.analysis.detection import limit
-from napari_ink.analysis.probe import BLANK, ProbeResult, plan_probe, probe
+from napari_ink.analysis.probe import BLANK, plan_probe, probe
 from napari_ink.analysis.probe_chart import probe_chart
+from napari_ink.analysis.probe_records import ProbeResult
 from napari_ink.analysis.sweep import Way, map_of_region
 from napari_ink.errors import SettingsError
 from napari_ink.inference.settings import Box, PredictionSettings

@@ -14,6 +14,7 @@ from napari_ink.analysis.doubt_maps import decision
 from napari_ink.analysis.uncertain import finding, separated, smoothed, summits, uncertain_places
 from napari_ink.errors import SettingsError, StoreError
 from napari_ink.inference.store import PredictionStore
+from napari_ink.inference.store_writing import StoreWriter
 
 SHAPE = (300, 400)
 
@@ -205,7 +206,7 @@ def test_means_leave_out_what_is_not_known():
 
 def test_a_single_pass_is_refused_with_the_remedy(tmp_path):
     plan = plan_of(SHAPE, samples=1, dropout=None)
-    PredictionStore.create_or_resume(tmp_path / "a.ink.zarr", plan).close()
+    StoreWriter.create_or_resume(tmp_path / "a.ink.zarr", plan).close()
     with pytest.raises(StoreError, match=r"a\.ink\.zarr is a single pass.*--samples 60"):
         uncertain_places(PredictionStore.open(tmp_path / "a.ink.zarr"))
 

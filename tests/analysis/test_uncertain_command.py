@@ -14,6 +14,7 @@ from napari_ink.analysis.samples_chart import samples_chart, samples_words
 from napari_ink.analysis.uncertain import uncertain_places
 from napari_ink.cli import main
 from napari_ink.inference.store import PredictionStore
+from napari_ink.inference.store_writing import StoreWriter
 
 SHAPE = (300, 400)
 
@@ -29,7 +30,7 @@ def sampled(tmp_path_factory):
     store(root / "tolerant.ink.zarr", ink, spread, counts=counts, tolerance=0.25)
     store(root / "begun.ink.zarr", ink, spread, counts=[[3, 3], [2, 0]], finish=False)
     single = plan_of(SHAPE, samples=1, dropout=None)
-    PredictionStore.create_or_resume(root / "single.ink.zarr", single).close()
+    StoreWriter.create_or_resume(root / "single.ink.zarr", single).close()
     return root
 
 

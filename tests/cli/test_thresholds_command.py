@@ -21,7 +21,9 @@ from napari_ink.analysis.thresholds import best_for_mean, best_thresholds
 from napari_ink.cli import main
 from napari_ink.errors import StoreError
 from napari_ink.inference.settings import Box
-from napari_ink.inference.store import PredictionStore, locked
+from napari_ink.inference.store import PredictionStore
+from napari_ink.inference.store_files import locked
+from napari_ink.inference.store_writing import keep_thresholds
 from napari_ink.models.checkpoint import CheckpointInfo
 from napari_ink.models.repmode import RepMode
 from napari_ink.volumes.fragment import Fragment
@@ -340,7 +342,7 @@ def test_a_prediction_that_is_being_written_is_left_alone(volume, scene, capsys)
     lock = locked(volume)
     try:
         with pytest.raises(StoreError, match="another process"):
-            PredictionStore.keep_thresholds(volume, {})
+            keep_thresholds(volume, {})
     finally:
         lock.release()
     run(capsys, volume, "--percentile", "95", "--save")

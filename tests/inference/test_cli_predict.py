@@ -166,15 +166,15 @@ def test_what_does_not_fit_is_one_line_exit_2_and_nothing_written(
 WAITING = """
 import sys, time
 from napari_ink.cli import main
-from napari_ink.inference.store import PredictionStore
+from napari_ink.inference.store_writing import StoreWriter
 
-write = PredictionStore.write
+write = StoreWriter.write
 
 def write_and_wait(*args, **records):
     write(*args, **records)
     time.sleep(100)
 
-PredictionStore.write = write_and_wait
+StoreWriter.write = write_and_wait
 sys.exit(main(sys.argv[1:]))
 """
 

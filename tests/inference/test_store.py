@@ -15,7 +15,7 @@ import zarr
 from inference_fakes import SmallNetwork, joined, noise_fragment
 
 from napari_ink.errors import SettingsError, StoreError
-from napari_ink.inference import store, store_files
+from napari_ink.inference import store_files, store_writing
 from napari_ink.inference.plan import plan_prediction
 from napari_ink.inference.predict import as_recorded, predict
 from napari_ink.inference.pyramid import halved
@@ -440,7 +440,7 @@ def test_a_store_removed_before_it_is_locked_ends_the_prediction_and_stays_away(
 ):
     fragment, network = case
     path = tmp_path / "a.ink.zarr"
-    made = getattr(store, step)
+    made = getattr(store_writing, step)
 
     def and_removed(*arguments):
         result = made(*arguments)
@@ -448,7 +448,7 @@ def test_a_store_removed_before_it_is_locked_ends_the_prediction_and_stays_away(
             path.rename(tmp_path / "removed.ink.zarr")
         return result
 
-    monkeypatch.setattr(store, step, and_removed)
+    monkeypatch.setattr(store_writing, step, and_removed)
     with pytest.raises(StoreError, match=r"was removed while .* written: predict again"):
         list(predict(fragment, network, SMALL, store=path))
     assert [left.name for left in tmp_path.iterdir()] == ["removed.ink.zarr"]

@@ -236,7 +236,7 @@ def test_a_run_that_fails_before_its_first_block_leaves_the_earlier_ink_in_sight
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("napari_ink.inference.store_files.create", full)
-    monkeypatch.setattr("napari_ink.inference.store.create", full)
+    monkeypatch.setattr("napari_ink.inference.store_writing.create", full)
     dock.settings.reversed.click()
     with notification_manager:
         run(dock, qtbot)

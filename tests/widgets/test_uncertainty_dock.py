@@ -22,6 +22,7 @@ from napari_ink.inference.plan import plan_prediction
 from napari_ink.inference.settings import PredictionSettings
 from napari_ink.inference.store import PredictionStore
 from napari_ink.inference.store_files import packed
+from napari_ink.inference.store_writing import StoreWriter
 
 HEIGHT, WIDTH, VOXEL = 320, 480, 16.0
 STROKE = 410 / VOXEL
@@ -62,7 +63,7 @@ def sampled_stores(fragment_folder, checkpoint, volume_checkpoint, tmp_path_fact
     ):
         settings = PredictionSettings(tile=64, **options)
         plan = plan_prediction(fragment, load_checkpoint(path), settings)
-        with PredictionStore.create_or_resume(root / f"{name}.ink.zarr", plan) as store:
+        with StoreWriter.create_or_resume(root / f"{name}.ink.zarr", plan) as store:
             for block in plan.blocks if options else ():
                 box = plan.grid.block_box(*block)
                 moments = moments_of(store.ink[(..., *box.slices)].shape, box)

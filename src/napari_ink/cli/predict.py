@@ -160,7 +160,8 @@ def run(args: argparse.Namespace) -> int:
     from napari_ink.inference.ensemble import Ensemble, plan_ensemble
     from napari_ink.inference.predict import as_recorded, run_plan
     from napari_ink.inference.settings import Box
-    from napari_ink.inference.store import PredictionStore, check_name
+    from napari_ink.inference.store import PredictionStore
+    from napari_ink.inference.store_writing import StoreWriter, check_name
     from napari_ink.volumes.layouts import open_fragment
 
     console = Console(stderr=True, highlight=False)
@@ -177,7 +178,7 @@ def run(args: argparse.Namespace) -> int:
     ensemble = Ensemble([args.checkpoint, *args.with_checkpoint])
     plan = plan_ensemble(fragment, ensemble, settings)
     # Before anything is said: a refusal is one line.
-    PredictionStore.create_or_resume(args.out, plan).close()
+    StoreWriter.create_or_resume(args.out, plan).close()
     console.print(describe(plan, fragment.name), markup=False, soft_wrap=True)
     start, done = time.perf_counter(), 0
     areas: dict[Box, int] = {}

@@ -59,7 +59,8 @@ def run(args: argparse.Namespace) -> int:
     from rich.progress import track
 
     from napari_ink.analysis.detection import spread
-    from napari_ink.analysis.probe import STRENGTHS, ProbeResult, plan_probe, probe
+    from napari_ink.analysis.probe import STRENGTHS, plan_probe, probe
+    from napari_ink.analysis.probe_records import ProbeResult
     from napari_ink.cli.look import opened, refuse_picture, save_picture, settings_from
 
     console = Console(stderr=True, highlight=False)

@@ -197,7 +197,7 @@ def _label(path: str, layers, store: PredictionStore):
 def _save(args: argparse.Namespace, stores: list[PredictionStore], fitted: Fitted) -> None:
     from dataclasses import replace
 
-    from napari_ink.inference.store import PredictionStore
+    from napari_ink.inference.store_writing import keep_thresholds
 
     for position, store in enumerate(stores):
         mine = fitted
@@ -205,7 +205,7 @@ def _save(args: argparse.Namespace, stores: list[PredictionStore], fitted: Fitte
             one = slice(position, position + 1)
             mine = replace(fitted, cuts=fitted.cuts[one], names=fitted.names[one])
         labels = None if args.labels is None else list(map(str, args.labels))
-        PredictionStore.keep_thresholds(store.path, mine.dated(labels=labels, mean=args.mean))
+        keep_thresholds(store.path, mine.dated(labels=labels, mean=args.mean))
 
 
 def _print(args: argparse.Namespace, fitted: Fitted) -> None:

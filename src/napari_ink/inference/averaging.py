@@ -14,8 +14,8 @@ from napari_ink.inference.engine import Engine, network_of
 from napari_ink.inference.moments import Moments
 from napari_ink.inference.plan import PredictionPlan
 from napari_ink.inference.settings import Box, TileDone
-from napari_ink.inference.store import PredictionStore
 from napari_ink.inference.store_samples import KeptSamples, StoredSamples
+from napari_ink.inference.store_writing import StoreWriter
 from napari_ink.inference.trial import Trial
 from napari_ink.inference.work import reader_of
 
@@ -30,7 +30,7 @@ def run_passes(
     plan: PredictionPlan,
     fragment: Fragment,
     ensemble: Ensemble,
-    store: PredictionStore | None,
+    store: StoreWriter | None,
     notice: Callable[[str], None],
 ) -> Iterator[TileDone]:
     """Yield every block once a pass, its mean and spread so far.
@@ -163,7 +163,7 @@ class _State:
 
 
 def _reread(
-    store: PredictionStore, samples: StoredSamples, block: tuple[int, int], box: Box
+    store: StoreWriter, samples: StoredSamples, block: tuple[int, int], box: Box
 ) -> Moments | None:
     """Moments of a block from the store; ``None``, and no sample, if its chunk was lost."""
     try:

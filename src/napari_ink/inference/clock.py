@@ -6,13 +6,13 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_ink.inference.store import PredictionStore
+    from napari_ink.inference.store_writing import StoreWriter
 
 
 class Clock:
     """Seconds of all sessions that worked on a store."""
 
-    def __init__(self, store: PredictionStore | None) -> None:
+    def __init__(self, store: StoreWriter | None) -> None:
         self._start = time.perf_counter()
         self._before = {} if store is None else store.attributes.get("timing", {})
 

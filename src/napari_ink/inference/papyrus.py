@@ -12,7 +12,7 @@ from napari_ink.errors import StoreError
 if TYPE_CHECKING:
     from napari_ink.inference.plan import PredictionPlan
     from napari_ink.inference.settings import Box
-    from napari_ink.inference.store import PredictionStore
+    from napari_ink.inference.store_writing import StoreWriter
     from napari_ink.inference.tiles import TileGrid
     from napari_ink.volumes.fragment import Plane
 
@@ -59,7 +59,7 @@ class StoredMask:
 
     Parameters
     ----------
-    store : PredictionStore
+    store : StoreWriter
     plan : PredictionPlan
         With a mask.
 
@@ -69,7 +69,7 @@ class StoredMask:
         When part of it was lost.
     """
 
-    def __init__(self, store: PredictionStore, plan: PredictionPlan) -> None:
+    def __init__(self, store: StoreWriter, plan: PredictionPlan) -> None:
         self._store = store
         self._array = store.mask
         if self._array is None:

@@ -23,6 +23,7 @@ from napari_ink.inference.plan import PredictionPlan
 from napari_ink.inference.settings import Box, PredictionSettings, TileDone
 from napari_ink.inference.store import PredictionStore
 from napari_ink.inference.store_files import there
+from napari_ink.inference.store_writing import StoreWriter
 from napari_ink.inference.work import reader_of
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def run_plan(
         with ExitStack() as stack:
             target = None
             if store is not None:
-                target = stack.enter_context(PredictionStore.create_or_resume(store, plan))
+                target = stack.enter_context(StoreWriter.create_or_resume(store, plan))
             way = _run if plan.passes.is_single else run_passes
             ensemble = model if isinstance(model, Ensemble) else Ensemble.of(model)
             yield from way(plan, fragment, ensemble, target, notice)
@@ -140,7 +141,7 @@ def _run(
     plan: PredictionPlan,
     fragment: Fragment,
     ensemble: Ensemble,
-    store: PredictionStore | None,
+    store: StoreWriter | None,
     notice: Notice,
 ) -> Iterator[TileDone]:
     done = 0
@@ -168,7 +169,7 @@ def _run(
             yield TileDone(done, plan.total, block.box, probability)
 
 
-def _reread(store: PredictionStore, index: tuple[int, int], box: Box) -> np.ndarray | None:
+def _reread(store: StoreWriter, index: tuple[int, int], box: Box) -> np.ndarray | None:
     """A finished block from the store; ``None``, and unfinished, if its chunk was lost."""
     try:
         probability = store.read(box)

@@ -9,13 +9,14 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import zarr
+from filelock import FileLock, Timeout
 from rich.filesize import decimal
 from zarr.codecs import ZstdCodec
 
@@ -164,3 +165,30 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def locked(path: Path) -> FileLock:
+    """The lock of a store, taken.
+
+    Raises
+    ------
+    StoreError
+        When another process has it.
+    """
+    lock = FileLock(path / "ink" / "0" / ".lock", timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise StoreError(
+            f"{path} is being written by another process", "wait for it, or choose another name"
+        ) from None
+    return lock
+
+
+def clear_lock(path: Path) -> None:
+    """Of a store that was removed before it was locked, leave nothing: locks make their folder."""
+    if not (path / "zarr.json").exists():
+        (path / "ink" / "0" / ".lock").unlink(missing_ok=True)
+        with suppress(OSError):  # not empty: somebody else's
+            for folder in (path / "ink" / "0", path / "ink", path):
+                folder.rmdir()

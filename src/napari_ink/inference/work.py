@@ -24,7 +24,7 @@ from napari_ink.inference.tiles import (
 from napari_ink.volumes.fragment import Fragment
 
 if TYPE_CHECKING:
-    from napari_ink.inference.store import PredictionStore
+    from napari_ink.inference.store_writing import StoreWriter
 
 Group = tuple[int, int]
 
@@ -163,9 +163,7 @@ class TileReader:
         return np.asarray(self._mask.read(*box.slices)) != 0
 
 
-def reader_of(
-    fragment: Fragment, plan: PredictionPlan, store: PredictionStore | None
-) -> TileReader:
+def reader_of(fragment: Fragment, plan: PredictionPlan, store: StoreWriter | None) -> TileReader:
     """A reader that takes the papyrus from the store, if there is one.
 
     A PNG mask is decoded from its first row for every window; the store's copy is not.

@@ -11,7 +11,7 @@ import numpy as np
 from napari_ink.inference.settings import Box, PredictionSettings
 
 if TYPE_CHECKING:
-    from napari_ink.analysis.probe import Planted
+    from napari_ink.analysis.probe_records import Planted
     from napari_ink.analysis.sweep import Candidate
 
 
@@ -101,7 +101,7 @@ class ProbeModel:
 
     def verdict(self) -> str:
         """What the figures say, once all are there."""
-        from napari_ink.analysis.probe import ProbeResult
+        from napari_ink.analysis.probe_records import ProbeResult
 
         if not self.planted:
             return ""

@@ -117,11 +117,12 @@ def keep(inks: Sequence[Image], fitted: Fitted, label: str) -> None:
         When a prediction cannot be written.
     """
     from napari_ink.inference.store import PredictionStore
+    from napari_ink.inference.store_writing import keep_thresholds
 
     for k, ink in enumerate(inks):
         mine = fitted if len(inks) == 1 else without_layer(fitted, k)
         path = carried(ink)["store"]
-        PredictionStore.keep_thresholds(path, mine.dated(labels=[label] if label else None))
+        keep_thresholds(path, mine.dated(labels=[label] if label else None))
         record = PredictionStore.open(path).provenance
         ink.metadata = {**ink.metadata, **ink_metadata(carried(ink)["fragment"], path, record)}
 
