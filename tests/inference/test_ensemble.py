@@ -3,6 +3,7 @@
 import gc
 import weakref
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -79,6 +80,21 @@ def test_every_checkpoint_is_accounted_for(fragment, tmp_path):
         list(predict(fragment, models[::-1], PLAIN, store=path))
     with pytest.raises(StoreError, match="members"):
         list(predict(fragment, [models[0], models[2], models[1]], PLAIN, store=path))
+
+
+@pytest.mark.parametrize("records", [1, None])
+def test_neither_one_alone_nor_several_go_on_in_the_others_store(fragment, tmp_path, records):
+    """Of a half finished one the rest would be of one checkpoint, and nothing would say so."""
+    one, two = SmallNetwork(depth=4, seed=1), SmallNetwork(depth=4, seed=2)
+    for first, second in (([one, two], one), (one, [one, two])):
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.ink.zarr"
+        running = predict(fragment, first, PLAIN, store=path)
+        list(islice(running, records))
+        running.close()
+        kept = np.asarray(PredictionStore.open(path).ink)
+        with pytest.raises(StoreError, match="members"):
+            list(predict(fragment, second, PLAIN, store=path))
+        np.testing.assert_array_equal(np.asarray(PredictionStore.open(path).ink), kept)
 
 
 @pytest.mark.parametrize("records", [1, 3, 5])

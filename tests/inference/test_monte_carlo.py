@@ -196,8 +196,12 @@ def test_blocks_within_the_tolerance_are_left_and_the_others_are_not(fragment, t
 def test_another_dropout_or_seed_is_another_prediction(fragment, tmp_path):
     model, path = network(), tmp_path / "a.ink.zarr"
     list(predict(fragment, model, asked(samples=2), store=path))
-    for change in ({"dropout": 0.1}, {"seed": 3}, {"gate_noise": 0.0}):
-        with pytest.raises(StoreError, match="monte_carlo"):
+    for change, words in (
+        ({"dropout": 0.1}, "monte_carlo dropout: 0.3 there, 0.1 now"),
+        ({"seed": 3}, "monte_carlo seed: 0 there, 3 now"),
+        ({"gate_noise": 0.0}, "monte_carlo gate_noise: 0.5 there, 0.0 now"),
+    ):
+        with pytest.raises(StoreError, match=words):
             list(predict(fragment, model, asked(samples=2, **change), store=path))
     single = PredictionSettings(tile=80, device="cpu")
     with pytest.raises(StoreError, match="monte_carlo"):

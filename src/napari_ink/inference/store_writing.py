@@ -250,14 +250,14 @@ class StoreWriter(PredictionStore):
             Naming what differs from ``wanted``, a plan's ``identity``.
         """
         theirs = self.attributes["identity"]
-        differing = [key for key in wanted if theirs.get(key) != wanted[key]]
+        differing = [key for key in wanted | theirs if theirs.get(key) != wanted.get(key)]
         if "region" in differing and "mask" in differing:
             differing.remove("mask")  # what is recorded of it is the region's part
         if differing:
             key = differing[0]
             raise StoreError(
                 f"{self.path} holds a prediction with another {', '.join(differing)} "
-                f"({key}: {_short(theirs.get(key))} there, {_short(wanted[key])} now)",
+                f"({_difference(key, theirs.get(key), wanted.get(key))})",
                 "choose another name, or ask for the same again",
             )
 
@@ -300,5 +300,20 @@ def check_name(path: str | os.PathLike) -> None:
 
 
 def _short(value: object) -> str:
-    text = str(value)
+    text = str(len(value) if _is_table(value) else value)
     return text if len(text) <= 40 else f"{text[:37]}…"
+def _difference(name: str, theirs: object, wanted: object) -> str:
+    """Where two values differ: ``monte_carlo seed: 5 there, 0 now``."""
+    pair = theirs, wanted
+    if all(_is_table(value) for value in pair) and len(theirs) == len(wanted):
+        theirs, wanted = (dict(enumerate(value, start=1)) for value in pair)
+    if isinstance(theirs, dict) and isinstance(wanted, dict):
+        key = next(key for key in wanted | theirs if theirs.get(key) != wanted.get(key))
+        return _difference(f"{name} {key}", theirs.get(key), wanted.get(key))
+    return f"{name}: {_short(theirs)} there, {_short(wanted)} now"
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
