@@ -10,7 +10,7 @@ import pytest
 from inference_fakes import SmallNetwork, joined, noise_fragment
 from test_monte_carlo import SHAPE, asked, last_maps, network
 
-from napari_ink.errors import SettingsError, StoreError
+from napari_ink.errors import CheckpointError, SettingsError, StoreError
 from napari_ink.inference.ensemble import Ensemble, plan_ensemble
 from napari_ink.inference.predict import predict
 from napari_ink.inference.settings import PredictionSettings
@@ -146,6 +146,48 @@ def test_samples_of_an_ensemble_are_taken_of_each_checkpoint_in_turn():
     assert plan.steps == 4 * plan.total
 
 
+def varied(first, second):
+    """Two networks that were trained with other dropout, and the map of both."""
+    fragment, models = noise_fragment(SHAPE), [network(dropout=first), network(dropout=second)]
+    models[1].head.weight.data *= 0.5
+    return fragment, models
+
+
+def test_samples_are_taken_of_all_if_only_the_last_checkpoint_knows_dropout(tmp_path):
+    fragment, models = varied(0.0, 0.3)
+    some = asked(samples=4, dropout=None, gate_noise=None)
+    path = tmp_path / "a.ink.zarr"
+    found, _ = last_maps(predict(fragment, models, some, store=path))
+    other, _ = last_maps(predict(fragment, models[::-1], some))
+    np.testing.assert_allclose(found, other, atol=1e-6)
+    store = PredictionStore.open(path)
+    assert store.sampled()["least"] == 8
+    assert [one["dropout"] for one in store.provenance["members"]] == [0.0, 0.3]
+
+
+def test_a_block_within_the_tolerance_has_as_many_samples_of_each_checkpoint():
+    fragment, models = varied(0.3, 0.3)
+    for tolerance in (0.02, 0.03, 0.04, 0.05, 0.06):
+        some = asked(samples=12, tolerance=tolerance, dropout=None, gate_noise=None)
+        last = {record.box: record.samples for record in predict(fragment, models, some)}
+        assert all(count % 2 == 0 for count in last.values())
+    assert min(last.values()) < 24
+
+
+def test_a_checkpoint_that_changes_while_it_is_in_use_is_not_averaged(fragment, monkeypatch):
+    loaded = []
+
+    def load(path):
+        loaded.append(path)
+        made = SmallNetwork(depth=4, seed=int(path))
+        made.info = replace(made.info, fingerprint=f"{path} {loaded.count(path) > 1}")
+        return made
+
+    monkeypatch.setattr(checkpoint, "load_checkpoint", load)
+    with pytest.raises(CheckpointError, match="1 was changed while it was in use"):
+        list(predict(fragment, ["1", "2"], PLAIN))
+
+
 def test_a_depth_sweep_of_an_ensemble_has_the_windows_of_all(fragment):
     models = [SmallNetwork(depth=4, seed=1), SmallNetwork(depth=4, seed=2)]
     sweep = replace(PLAIN, depth_sweep=2)
@@ -159,6 +201,13 @@ def test_what_does_not_go_together_is_refused_in_one_line(fragment):
     volume = SmallNetwork(depth=4, output="volume", layers=(0, 4))
     with pytest.raises(SettingsError, match="different layers of ink"):
         list(predict(fragment, [one, volume], PLAIN))
+    lower = SmallNetwork(depth=4, output="volume", layers=(2, 6))
+    with pytest.raises(SettingsError, match="label the layers 0:4 and 2:6: choose the layers"):
+        list(predict(fragment, [volume, lower], PLAIN))
+    both = predict(fragment, [volume, lower], replace(PLAIN, layers=(1, 5)))
+    assert np.isfinite(joined(both, (4, *PLANE))).any()
+    with pytest.raises(SettingsError, match="different numbers of layers, whose windows"):
+        list(predict(fragment, [one, SmallNetwork(depth=5)], replace(PLAIN, depth_sweep=3)))
     with pytest.raises(SettingsError, match="the checkpoint takes 6"):
         list(predict(fragment, [one, two], replace(PLAIN, layers=(1, 5))))
     with pytest.raises(SettingsError, match="no task 'ink'"):

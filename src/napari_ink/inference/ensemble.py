@@ -12,7 +12,7 @@ from dataclasses import replace
 from math import lcm
 from typing import TYPE_CHECKING
 
-from napari_ink.errors import SettingsError
+from napari_ink.errors import CheckpointError, SettingsError
 from napari_ink.inference.plan import PredictionPlan, plan_prediction
 from napari_ink.inference.settings import PredictionSettings
 from napari_ink.inference.tiles import round_down, round_up
@@ -45,6 +45,7 @@ class Ensemble:
             raise SettingsError("an ensemble of no checkpoint", "give one or more")
         self._members = tuple(members)
         self._loaded: tuple[int, InkNetwork] | None = None
+        self._fingerprints: dict[int, str | None] = {}
 
     @classmethod
     def of(cls, model) -> Ensemble:
@@ -56,7 +57,13 @@ class Ensemble:
         return len(self._members)
 
     def __getitem__(self, index: int) -> InkNetwork:
-        """The network of a member; the one before is let go."""
+        """The network of a member; the one before is let go.
+
+        Raises
+        ------
+        CheckpointError
+            When its file cannot be read, or is another than when it was read before.
+        """
         member = self._members[index]
         if not isinstance(member, str | os.PathLike):
             return member
@@ -64,7 +71,13 @@ class Ensemble:
             from napari_ink.models.checkpoint import load_checkpoint
 
             self._loaded = None
-            self._loaded = index, load_checkpoint(member)
+            network = load_checkpoint(member)
+            found = network.info.fingerprint
+            if self._fingerprints.setdefault(index, found) != found:
+                raise CheckpointError(
+                    f"{member} was changed while it was in use", "predict again under another name"
+                )
+            self._loaded = index, network
         return self._loaded[1]
 
 
@@ -116,24 +129,23 @@ def plan_ensemble(
     for index in range(len(ensemble)):
         block = plans[0].grid.block if plans else None
         plans.append(_member_plan(fragment, ensemble[index], common, core, block))
-    shapes = {plan.output_shape for plan in plans}
-    if len(shapes) > 1:
-        raise SettingsError(
-            "checkpoints of an ensemble that give different layers of ink",
-            "give ink networks, or networks of the same labelled layers",
-        )
+    _check_layers(plans)
     first = plans[0]
     warnings = tuple(dict.fromkeys(line for plan in plans for line in plan.warnings))
+    told = ("layers", "tile", *(("dropout", "gate_noise") if settings.samples > 1 else ()))
     provenance = first.provenance | {
         "members": [
             {key: plan.provenance[key] for key in _TOLD}
-            | {key: plan.provenance["settings"][key] for key in ("layers", "tile")}
+            | {key: plan.provenance["settings"][key] for key in told}
             for plan in plans
         ],
         "threshold": sum(plan.threshold for plan in plans) / len(plans),
         "warnings": list(warnings),
     }
-    passes = replace(first.passes, members=len(plans))
+    # Samples are of use if one checkpoint has some that differ, be it the last.
+    drawn = [plan.monte_carlo for plan in plans if plan.monte_carlo is not None]
+    uncertain = next((one for one in drawn if not one.is_certain), first.monte_carlo)
+    passes = replace(first.passes, members=len(plans), monte_carlo=uncertain)
     return replace(
         first,
         passes=passes,
@@ -143,6 +155,28 @@ def plan_ensemble(
         identity=first.identity | {"members": [plan.identity for plan in plans]},
         provenance=provenance | {"passes": passes.count},
     )
+
+
+def _check_layers(plans: list[PredictionPlan]) -> None:
+    """Refuse to average layers of ink that lie at different depths."""
+    if len({plan.output_shape for plan in plans}) > 1:
+        raise SettingsError(
+            "checkpoints of an ensemble that give different layers of ink",
+            "give ink networks, or networks of the same labelled layers",
+        )
+    if len({tuple(window.layers for window in plan.windows) for plan in plans}) > 1:
+        raise SettingsError(
+            "a depth sweep with checkpoints that take different numbers of layers, whose windows "
+            "do not lie at the same depths",
+            "sweep with each alone",
+        )
+    labelled = {plan.settings.layers for plan in plans}
+    if len(plans[0].output_shape) == 3 and not plans[0].windows and len(labelled) > 1:
+        told = " and ".join(f"{first}:{end}" for first, end in sorted(labelled))
+        raise SettingsError(
+            f"checkpoints of an ensemble that label the layers {told}",
+            "choose the layers for all of them",
+        )
 
 
 def _member_plan(

@@ -81,7 +81,7 @@ class Passes:
         return Pass(member, None if self.monte_carlo is None else turn, symmetry)
 
     def is_enough(self, count: int, deviation: float, factor: float) -> bool:
-        """Whether a block needs no more passes.
+        """Whether a block needs no more passes; never while one checkpoint has more than another.
 
         Parameters
         ----------
@@ -92,6 +92,8 @@ class Passes:
         factor : float
             Squared error of their mean, in squared deviations.
         """
+        if count % self.members:
+            return False
         if count >= self.needed:
             return True
         if self.monte_carlo is None or count < LEAST_SAMPLES * self.members:
