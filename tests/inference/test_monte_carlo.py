@@ -108,6 +108,34 @@ def plan_warnings(model, chosen):
     return plan_prediction(noise_fragment(SHAPE), model, chosen).warnings
 
 
+def test_fewer_samples_than_are_there_are_as_sure_as_those_that_are_there(fragment, tmp_path):
+    model, path = network(), tmp_path / "a.ink.zarr"
+    running = predict(fragment, model, asked(samples=6), store=path)
+    blocks = plan_prediction(fragment, model, asked()).total
+    for _ in range(5 * blocks):
+        next(running)
+    running.close()
+    list(predict(fragment, model, asked(samples=2), store=path))
+    store = PredictionStore.open(path)
+    counted = store.samples.counts > 0
+    assert (store.samples.counts[counted] == 5).all()
+    expected = np.sqrt((store.samples.deviations[counted] ** 2 / 5).mean())
+    assert store.sampled()["standard_error"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["ink", "spread", "information"])
+@pytest.mark.parametrize("content", [None, b"garbage"])
+def test_lost_or_damaged_chunk_of_an_image_is_written_again(fragment, tmp_path, name, content):
+    model, path = network(), tmp_path / "a.ink.zarr"
+    list(predict(fragment, model, asked(samples=2), store=path))
+    expected = np.asarray(PredictionStore.open(path).images[name][0])
+    (chunk, *_) = sorted(file for file in (path / name / "0" / "c").rglob("*") if file.is_file())
+    chunk.unlink() if content is None else chunk.write_bytes(content)
+    list(predict(fragment, model, asked(samples=2), store=path))
+    found = np.asarray(PredictionStore.open(path).images[name][0])
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("records", [1, 3, 5, 11])
 def test_stopped_and_gone_on_with_it_is_as_if_never_stopped(fragment, tmp_path, records):
     model, whole, path = network(), tmp_path / "whole.ink.zarr", tmp_path / "a.ink.zarr"

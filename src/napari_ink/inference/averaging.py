@@ -179,3 +179,4 @@ def _reread(
         store.forget(block)
         return None
     return moments
+    store.restore(box, moments)

@@ -166,5 +166,6 @@ class PredictionStore:
         kept = self.attributes.get("sample_order")
         if kept is None:
             asked = self.attributes["settings"].get("samples", 1)  # stores of old tell no passes
-            return SampleOrder.plain(self.attributes.get("passes", asked))
+            asked = self.attributes.get("passes", asked)  # some may have more, asked for before
+            return SampleOrder.plain(max(asked, int(self.samples.counts.max())))
         return SampleOrder(tuple(kept["indices"]), tuple(kept["factors"]))

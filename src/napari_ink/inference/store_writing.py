@@ -147,15 +147,25 @@ class StoreWriter(PredictionStore):
             As :meth:`write` does.
         """
         with disk_errors(self.path), self._there():
-            where = (..., *box.slices)
-            self.ink[where] = moments.mean.astype(np.float16)
-            for name in IMAGES:
-                self._group[f"{name}/0"][where] = getattr(moments, name).astype(np.float16)
+            for name, values in _images(moments).items():
+                self._group[f"{name}/0"][(..., *box.slices)] = values
             self.samples.write(block, box, moments)
             if last:
                 self._finished[block] = True
             self.check_there()
             self.record(finished=packed(self._finished), **records)
+
+    def restore(self, box: Box, moments: Moments) -> None:
+        """Write a block's images again where a chunk was lost, as after a power failure."""
+        with disk_errors(self.path), self._there():
+            for name, values in _images(moments).items():
+                image = self._group[f"{name}/0"]
+                try:
+                    found = np.asarray(image[(..., *box.slices)])
+                except (OSError, ValueError, RuntimeError):
+                    found = np.empty(0)
+                if not np.array_equal(found, values, equal_nan=True):
+                    image[(..., *box.slices)] = values
 
     def take_order(self, order: SampleOrder) -> None:
         """Keep an order that was chosen: whoever goes on shall not choose another."""
@@ -260,6 +270,12 @@ class StoreWriter(PredictionStore):
                 f"({_difference(key, theirs.get(key), wanted.get(key))})",
                 "choose another name, or ask for the same again",
             )
+
+
+def _images(moments: Moments) -> dict[str, np.ndarray]:
+    """What a store shows of a block's moments, by the name of the image."""
+    shown = {"ink": moments.mean} | {name: getattr(moments, name) for name in IMAGES}
+    return {name: values.astype(np.float16) for name, values in shown.items()}
 
 
 def keep_thresholds(path: str | os.PathLike, record: dict) -> None:
