@@ -11,6 +11,7 @@ from inference_fakes import SmallNetwork, joined, noise_fragment
 from test_monte_carlo import asked, network
 
 from napari_ink.errors import SettingsError, StoreError
+from napari_ink.inference import engine
 from napari_ink.inference.monte_carlo import MonteCarlo, monte_carlo_of, sub_network
 from napari_ink.inference.passes import Pass, Passes
 from napari_ink.inference.plan import plan_prediction
@@ -119,6 +120,22 @@ def test_a_network_that_does_not_mind_finds_the_same_ink(name):
     expected = joined(predict(fragment, model, PLAIN), PLANE)
     found = joined(predict(fragment, model, replace(PLAIN, symmetries=name)), PLANE)
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_one_network_is_made_ready_once_for_all_its_turns(monkeypatch):
+    """In int8 it would be calibrated for each of them, and in OpenVINO compiled."""
+    made, make = [], engine.make_runtime
+    monkeypatch.setattr(engine, "make_runtime", lambda *args: made.append(make(*args)) or made[-1])
+    fragment, model = fragment_of(True), SmallNetwork()
+    list(predict(fragment, model, replace(PLAIN, symmetries="all")))
+    assert len(made) == 1
+    assert made[0]._network is None  # and it is let go
+    list(predict(fragment, [model, SmallNetwork(seed=1)], replace(PLAIN, symmetries="flips")))
+    assert len(made) == 1 + 2 * 4  # of which only one is held
+    running = predict(fragment, model, replace(PLAIN, symmetries="all"))
+    next(running)
+    running.close()
+    assert made[-1]._network is None
 
 
 @pytest.mark.parametrize("records", [1, 3, 6])

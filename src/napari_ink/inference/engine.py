@@ -84,8 +84,18 @@ class Engine:
         return self
 
     def __exit__(self, *exception) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the network."""
         self._maps.clear()
         self.runtime.close()
+
+    def turned(self, symmetry: int | None) -> Engine:
+        """The same network and records, shown the fragment another way."""
+        other = self.over(self._plan, self._reader)
+        other._symmetry = symmetry
+        return other
 
     def over(self, plan: PredictionPlan, reader: TileReader) -> Engine:
         """The same network and records, over other layers of the same grid."""
