@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from inference_fakes import noise_fragment
 from test_monte_carlo import SHAPE, asked, assert_same, last_maps, network, single_maps
 
+from napari_ink.errors import SettingsError
 from napari_ink.inference.chosen_order import (
     SampleOrder,
     chosen,
@@ -17,17 +18,20 @@ from napari_ink.inference.chosen_order import (
     similarities,
     squared_errors,
 )
-from napari_ink.inference.monte_carlo import MonteCarlo, monte_carlo_of
+from napari_ink.inference.monte_carlo import FEWEST_CHOSEN, MonteCarlo, monte_carlo_of
 from napari_ink.inference.plan import plan_prediction
 from napari_ink.inference.predict import predict
 from napari_ink.inference.store import PredictionStore
+from napari_ink.inference.trial import _thinned
 from napari_ink.inference.trial_windows import (
     LARGE,
+    MOST_CHOSEN,
     SMALL,
     TrialWindows,
     candidates_for,
     trial_boxes,
     trial_windows,
+    whether_to_choose,
 )
 from napari_ink.inference.work import reader_of
 
@@ -89,7 +93,7 @@ def maps_of(rank, seed, candidates=128, pixels=1500, noise=0.02):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_where_samples_differ_in_few_ways_few_are_enough(seed):
-    drawn = MonteCarlo(30, None, 0.2, 0.5, 0, chosen=True)
+    drawn = MonteCarlo(30, None, 0.2, 0.5, 0, choosing=True)
     maps = maps_of(3, seed)
     order = chosen_order(maps[:, ::2], maps[:, 1::2], drawn, (0,))
     assert order.indices[0] == 0
@@ -99,7 +103,7 @@ def test_where_samples_differ_in_few_ways_few_are_enough(seed):
 
 @pytest.mark.parametrize("rank", [2, 10, 60])
 def test_the_error_that_is_stated_is_that_of_unseen_pixels(rank):
-    drawn = MonteCarlo(60, None, 0.2, 0.5, 0, chosen=True)
+    drawn = MonteCarlo(60, None, 0.2, 0.5, 0, choosing=True)
     stated, true = [], []
     for seed in range(8):
         maps = maps_of(rank, seed)
@@ -112,7 +116,7 @@ def test_the_error_that_is_stated_is_that_of_unseen_pixels(rank):
 def test_samples_without_anything_in_common_are_no_better_than_random_ones():
     """Nothing learned on one window holds on another: then nothing is claimed either."""
     maps = np.random.default_rng(0).normal(0.5, 0.1, size=(64, 16000)).astype(np.float32)
-    drawn = MonteCarlo(64, None, 0.2, 0.5, 0, chosen=True)
+    drawn = MonteCarlo(64, None, 0.2, 0.5, 0, choosing=True)
     order = chosen_order(maps[:, ::2], maps[:, 1::2], drawn, (0,))
     assert len(order) > 50
     stated = squared_errors(maps[:, 1::2], order.indices)[:40]
@@ -174,7 +178,7 @@ def test_random_samples_are_as_sure_as_their_number():
     assert [order.factor(n) for n in (1, 2, 4, 9)] == [1, 1 / 2, 1 / 4, 1 / 4]
 
 
-CHOSEN = {"samples": 6, "sampling": "chosen"}
+CHOSEN = {"samples": 12, "sampling": "chosen"}
 
 
 def test_chosen_samples_are_the_networks_of_their_indices(tmp_path):
@@ -182,8 +186,8 @@ def test_chosen_samples_are_the_networks_of_their_indices(tmp_path):
     mean, _ = last_maps(predict(fragment, model, asked(**CHOSEN), store=path))
     store = PredictionStore.open(path)
     assert store.order.indices[0] == 0
-    assert 5 <= len(store.order) <= 6
-    assert max(store.order.indices) < 16
+    assert 5 <= len(store.order) <= 12
+    assert max(store.order.indices) < 32
     count = int(store.samples.counts.max())
     drawn = monte_carlo_of(asked(**CHOSEN), model)
     maps = single_maps(model, fragment, drawn, store.order.indices[:count])
@@ -209,7 +213,7 @@ def test_more_chosen_samples_keep_those_that_were_run(tmp_path):
     list(predict(fragment, model, asked(**CHOSEN), store=path))
     first = PredictionStore.open(path)
     begun = first.order.indices[: int(first.samples.counts.max())]
-    list(predict(fragment, model, asked(**CHOSEN | {"samples": 12}), store=path))
+    list(predict(fragment, model, asked(**CHOSEN | {"samples": 24}), store=path))
     store = PredictionStore.open(path)
     assert store.order.indices[: len(begun)] == begun
     assert len(store.order) > len(begun)
@@ -244,6 +248,58 @@ def test_where_no_window_is_papyrus_for_the_most_part_the_best_one_is_taken():
 
 def test_small_maps_take_samples_as_they_come_and_large_ones_choose():
     model = network()
-    small = plan_prediction(noise_fragment(SHAPE), model, asked())
-    large = plan_prediction(noise_fragment((8, 1200, 1200)), model, asked())
+    small = plan_prediction(noise_fragment(SHAPE), model, asked(samples=12))
+    large = plan_prediction(noise_fragment((8, 1200, 1200)), model, asked(samples=12))
     assert (small.monte_carlo.chosen, large.monte_carlo.chosen) == (False, True)
+
+
+def test_few_samples_come_as_they_are_until_more_are_asked_for(tmp_path):
+    fragment, model, path = noise_fragment(SHAPE), network(), tmp_path / "a.ink.zarr"
+    few, told = CHOSEN | {"samples": FEWEST_CHOSEN - 1}, []
+    list(predict(fragment, model, asked(**few), store=path, notice=told.append))
+    store = PredictionStore.open(path)
+    assert any("9 samples are run as they come" in line for line in told)
+    assert "sample_order" not in store.attributes
+    assert store.sampled()["least"] == 9
+    open_ = CHOSEN | {"samples": 40, "sampling": "auto"}  # the store knows how
+    list(predict(fragment, model, asked(**open_), store=path))
+    store = PredictionStore.open(path)
+    assert store.order.indices[:9] == tuple(range(9))
+    assert store.order.indices != tuple(range(len(store.order)))
+
+
+@pytest.mark.parametrize(
+    ("sampling", "samples", "side", "area", "found"),
+    [
+        ("auto", 60, 500, 10**7, True),
+        ("auto", 60, 500, 10**5, False),
+        ("auto", 60, 100, 10**7, False),
+        ("auto", MOST_CHOSEN + 1, 500, 10**7, False),
+        ("random", 60, 500, 10**7, False),
+        ("chosen", 60, 500, 10**5, True),
+        ("chosen", 60, 100, 10**7, "smaller than the windows of 104 px"),
+        ("chosen", 9, 500, 10**7, "9 samples are run as they come"),
+    ],
+)
+def test_samples_are_chosen_where_that_is_possible_or_it_is_said_why_not(
+    sampling, samples, side, area, found
+):
+    windows = TrialWindows(24, 104, 28)
+    chosen, told = whether_to_choose(sampling, samples, (side, 900), area, windows)
+    if isinstance(found, str):
+        assert found in told
+    else:
+        assert (chosen, told) == (found, None)
+
+
+def test_too_many_to_choose_are_refused():
+    with pytest.raises(SettingsError, match="at most 1024"):
+        whether_to_choose("chosen", 1025, (900, 900), 10**7, TrialWindows(24, 104, 28))
+
+
+def test_of_large_maps_so_many_values_are_kept_as_can_be_held():
+    maps = np.arange(32 * 64 * 64, dtype=np.float32).reshape(32, 64, 64) % 64 / 64
+    kept = _thinned(maps, 1 << 13)
+    assert 1 << 12 < kept.size <= 1 << 13
+    assert set(kept * 64) == set(range(64))  # of every column
+    np.testing.assert_array_equal(_thinned(maps[:1], 1 << 13), maps[0].ravel())

@@ -197,7 +197,7 @@ def test_more_samples_go_on_where_fewer_ended(dock, viewer, qtbot, headless, pre
 
 
 class QuickTrial:
-    """Chooses the same five samples at once, for as sure as eight."""
+    """Chooses the same five samples at once, for as sure as twelve."""
 
     seconds = 0.0
 
@@ -209,22 +209,22 @@ class QuickTrial:
 
     def order(self, begun):
         assert tuple(begun) == (0,)
-        return SampleOrder((0, 5, 3, 7, 1), (1.0, 0.5, 0.3, 0.2, 0.12))
+        return SampleOrder((0, 5, 3, 7, 1), (1.0, 0.5, 0.3, 0.2, 0.08))
 
 
 def test_chosen_samples_are_counted_by_those_that_are_run(dock, viewer, qtbot, monkeypatch):
-    monkeypatch.setattr("napari_ink.inference.plan.is_worth_choosing", lambda *_: True)
+    monkeypatch.setattr("napari_ink.inference.trial_windows.is_worth_choosing", lambda *_: True)
     small = TrialWindows(24, 48, 8)
     monkeypatch.setattr("napari_ink.inference.plan.trial_windows", lambda *_: small)
     monkeypatch.setattr("napari_ink.inference.averaging.Trial", QuickTrial)
-    dock.settings.samples.slider.number.setValue(8)
+    dock.settings.samples.slider.number.setValue(12)
     seen = []
     dock.runner.progress.connect(lambda *args: seen.append(args))
     run(dock, qtbot)
-    assert any("sample 1 of 8 · choosing the others" in line for *_, line in seen)
+    assert any("sample 1 of 12 · choosing the others" in line for *_, line in seen)
     assert seen[-1][:2] == (2 * 5, 2 * 5)
     assert "sample 5 of 5" in seen[-1][2]
-    assert "Done: 5 chosen samples, as sure as 8" in status(dock)
+    assert "Done: 5 chosen samples, as sure as 12" in status(dock)
 
 
 def test_a_single_pass_has_no_uncertainty_and_a_store_of_its_own(dock, viewer, qtbot, preferences):

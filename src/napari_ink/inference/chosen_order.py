@@ -26,6 +26,7 @@ _SIZES = 12
 _MARGIN = 1.2
 #: Squared width of the kernel, in mean squared distances of a map from all maps' mean.
 _KERNEL_WIDTH = 3.0
+_AT_ONCE = 1 << 12  # pixels of all maps
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,11 @@ def similarities(maps: np.ndarray) -> np.ndarray:
     maps : numpy.ndarray
         ``(candidates, pixels)``.
     """
-    flat = maps - maps.mean(axis=0)
-    products = (flat @ flat.T).astype(np.float64)
+    products = np.zeros(2 * maps.shape[:1])
+    for start in range(0, maps.shape[1], _AT_ONCE):
+        part = maps[:, start : start + _AT_ONCE].astype(np.float32)
+        part -= part.mean(axis=0)
+        products += part @ part.T
     lengths = np.diag(products)
     distances = lengths[:, None] + lengths - 2 * products
     width = max(_KERNEL_WIDTH * lengths.mean(), np.finfo(np.float64).tiny)

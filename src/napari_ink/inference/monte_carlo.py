@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MOST_SAMPLES = 10_000
 #: A tile is not left before so many samples, however much they agree: the spread of fewer is luck.
 LEAST_SAMPLES = 5
+#: Fewer samples come as they are: the first ones are run in any case, and trying costs some, too.
+FEWEST_CHOSEN = 10
 #: Which samples are run: as is worth it, all as they come, or few that were chosen.
 SAMPLINGS = ("auto", "random", "chosen")
 
@@ -48,9 +50,10 @@ class MonteCarlo:
         Standard deviation of the normal noise on the gates' logits.
     seed : int
         From which, with the sample's index, everything random follows.
-    chosen : bool
+    choosing : bool
         Whether few samples are chosen that stand for ``samples`` random ones
-        (:mod:`napari_ink.inference.chosen_order`).
+        (:mod:`napari_ink.inference.chosen_order`), as soon as so many are asked for that it is
+        worth it.
     """
 
     samples: int
@@ -58,13 +61,18 @@ class MonteCarlo:
     dropout: float
     gate_noise: float
     seed: int
-    chosen: bool = False
+    choosing: bool = False
 
     @property
     def identity(self) -> dict[str, float | int]:
         """What fixes each sample and which ones are run; how many there are does not."""
-        names = ("dropout", "gate_noise", "seed", "chosen")
-        return {name: getattr(self, name) for name in names}
+        fixed = {name: getattr(self, name) for name in ("dropout", "gate_noise", "seed")}
+        return fixed | {"chosen": self.choosing}
+
+    @property
+    def chosen(self) -> bool:
+        """Whether so many samples are chosen; fewer than :data:`FEWEST_CHOSEN` are not."""
+        return self.choosing and self.samples >= FEWEST_CHOSEN
 
     @property
     def is_certain(self) -> bool:

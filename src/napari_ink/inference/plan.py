@@ -26,7 +26,7 @@ from napari_ink.inference.resolve import (
 from napari_ink.inference.settings import MONTE_CARLO, Box, PredictionSettings
 from napari_ink.inference.symmetries import check_symmetries
 from napari_ink.inference.tiles import TileGrid, make_grid, round_up
-from napari_ink.inference.trial_windows import is_worth_choosing, trial_windows
+from napari_ink.inference.trial_windows import trial_windows, whether_to_choose
 from napari_ink.models.experts import checked_experts
 from napari_ink.volumes.intensity import Normaliser, Recipe
 
@@ -236,8 +236,15 @@ def plan_prediction(
             "choose another region, or check the mask",
         )
     if monte_carlo is not None:
-        chosen = _chooses(monte_carlo, settings.sampling, len(blocks), grid, normaliser, model)
-        monte_carlo = replace(monte_carlo, chosen=chosen)
+        choosing, warning = whether_to_choose(
+            "random" if monte_carlo.is_certain else settings.sampling,
+            monte_carlo.samples,
+            grid.shape,
+            len(blocks) * grid.block[0] * grid.block[1],
+            trial_windows(model.multiple_of, model.halo, normaliser.window),
+        )
+        warnings += [] if warning is None else [warning]
+        monte_carlo = replace(monte_carlo, choosing=choosing)
     resolved = replace(
         settings,
         layers=layers,
@@ -250,7 +257,7 @@ def plan_prediction(
         experts_off=experts_off,
         dropout=None if monte_carlo is None else monte_carlo.dropout,
         gate_noise=None if monte_carlo is None else monte_carlo.gate_noise,
-        sampling="chosen" if monte_carlo is not None and monte_carlo.chosen else "random",
+        sampling="chosen" if monte_carlo is not None and monte_carlo.choosing else "random",
     )
     provenance = provenance_of(fragment, model, resolved, normaliser, tuple(warnings))
     chosen = provenance["settings"]
@@ -298,24 +305,6 @@ def plan_prediction(
         identity=identity,
         provenance=provenance,
     )
-
-
-def _chooses(
-    monte_carlo: MonteCarlo,
-    sampling: str,
-    blocks: int,
-    grid: TileGrid,
-    normaliser: Normaliser,
-    model: InkNetwork,
-) -> bool:
-    """Whether samples are chosen: as asked for, or if the map is large enough."""
-    if monte_carlo.is_certain or sampling == "random":
-        return False
-    windows = trial_windows(model.multiple_of, model.halo, normaliser.window)
-    if min(grid.shape) < windows.large:
-        return False
-    area = blocks * grid.block[0] * grid.block[1]
-    return sampling == "chosen" or is_worth_choosing(area, windows)
 
 
 def _nearest_first(

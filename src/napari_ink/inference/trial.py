@@ -16,6 +16,10 @@ from napari_ink.inference.trial_windows import candidates_for, trial_boxes, tria
 from napari_ink.inference.work import TileReader
 from napari_ink.models.contract import InkNetwork
 
+#: Of a candidate's maps on the small and on the large windows so many values are kept: there are up
+#: to 4,096 candidates, and neighbours say much the same.
+_MOST_PIXELS, _MOST_JUDGED = 1 << 16, 1 << 13
+
 
 class Trial:
     """Candidates on small windows of the fragment, a few at a time.
@@ -66,11 +70,17 @@ class Trial:
                 turned_back(runtime(np.ascontiguousarray(turned(some, how))), how)
                 for some in (self._small, self._large)
             )
-            self._maps.append(small.astype(np.float16).ravel())
-            self._judged.append(large[inside].astype(np.float16).ravel())
+            self._maps.append(_thinned(small, _MOST_PIXELS))
+            self._judged.append(_thinned(large[inside], _MOST_JUDGED))
             self.seconds += runtime.seconds
 
     def order(self, begun: Sequence[int]) -> SampleOrder:
         """The samples to run after those that were, until they are as sure as asked."""
-        maps, judged = (np.stack(some, dtype=np.float32) for some in (self._maps, self._judged))
+        maps, judged = np.stack(self._maps), np.stack(self._judged, dtype=np.float32)
         return chosen_order(maps, judged, self._plan.monte_carlo, begun)
+
+
+def _thinned(maps: np.ndarray, most: int) -> np.ndarray:
+    """So many values of a candidate's maps at most, from all over them, float16."""
+    step = -(-maps.size // most)
+    return maps.ravel()[:: step | 1].astype(np.float16)  # odd: not the same columns in every row

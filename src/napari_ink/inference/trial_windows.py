@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from napari_ink.errors import SettingsError
+from napari_ink.inference.monte_carlo import FEWEST_CHOSEN
 from napari_ink.inference.settings import Box
 from napari_ink.inference.tiles import round_up
 
@@ -23,6 +25,8 @@ WORTH = 24
 #: there are at least twice, and no more than sixteen times, as many of them as samples.
 _TRIAL_SHARE, _FEWEST, _MOST = 1 / 50, 2, 16
 _MOST_AT_ALL = 2048
+#: For more samples there would be too many candidates to hold.
+MOST_CHOSEN = _MOST_AT_ALL // _FEWEST
 
 
 class TrialWindows(NamedTuple):
@@ -66,6 +70,46 @@ def trial_windows(multiple_of: int, halo: int, window: int | None) -> TrialWindo
 def is_worth_choosing(map_area: int, windows: TrialWindows) -> bool:
     """Whether a map of so many pixels is large enough to try candidates first."""
     return map_area >= WORTH * windows.area
+
+
+def whether_to_choose(
+    sampling: str, samples: int, shape: tuple[int, int], map_area: int, windows: TrialWindows
+) -> tuple[bool, str | None]:
+    """Whether samples are chosen, and what to say if they come as they are against the wish.
+
+    Parameters
+    ----------
+    sampling : str
+        One of :data:`napari_ink.inference.monte_carlo.SAMPLINGS`.
+    samples : int
+        Asked for.
+    shape : tuple of int
+        ``(height, width)`` of the fragment's plane.
+    map_area : int
+        In pixels.
+    windows : TrialWindows
+
+    Raises
+    ------
+    SettingsError
+        For too many to choose.
+    """
+    if sampling == "auto":
+        fits = samples <= MOST_CHOSEN and min(shape) >= windows.large
+        return fits and is_worth_choosing(map_area, windows), None
+    if sampling == "random":
+        return False, None
+    if samples > MOST_CHOSEN:
+        raise SettingsError(
+            f"{samples} chosen samples", f"choose at most {MOST_CHOSEN}, or random ones"
+        )
+    if min(shape) < windows.large:
+        return False, (
+            f"the fragment is smaller than the windows of {windows.large} px on which samples are "
+            "chosen: they are run as they come"
+        )
+    few = f"{samples} samples are run as they come: choosing is worth it from {FEWEST_CHOSEN} on"
+    return True, few if samples < FEWEST_CHOSEN else None
 
 
 def candidates_for(
