@@ -243,5 +243,5 @@ def _reread(
         samples.note(block, moments)
         store.forget(block)
         return None
-    return moments
     store.restore(box, moments)
+    return moments

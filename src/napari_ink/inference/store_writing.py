@@ -315,9 +315,6 @@ def check_name(path: str | os.PathLike) -> None:
     there(path)  # also raises for names longer than the disk takes
 
 
-def _short(value: object) -> str:
-    text = str(len(value) if _is_table(value) else value)
-    return text if len(text) <= 40 else f"{text[:37]}…"
 def _difference(name: str, theirs: object, wanted: object) -> str:
     """Where two values differ: ``monte_carlo seed: 5 there, 0 now``."""
     pair = theirs, wanted
@@ -333,3 +330,6 @@ def _is_table(value: object) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
+def _short(value: object) -> str:
+    text = str(len(value) if _is_table(value) else value)
+    return text if len(text) <= 40 else f"{text[:37]}…"
