@@ -19,6 +19,7 @@ from napari_ink.inference.chosen_order import (
     squared_errors,
 )
 from napari_ink.inference.monte_carlo import FEWEST_CHOSEN, MonteCarlo, monte_carlo_of
+from napari_ink.inference.passes import Passes
 from napari_ink.inference.plan import plan_prediction
 from napari_ink.inference.predict import predict
 from napari_ink.inference.store import PredictionStore
@@ -99,6 +100,9 @@ def test_where_samples_differ_in_few_ways_few_are_enough(seed):
     assert order.indices[0] == 0
     assert len(order) < 20
     assert order.factors[-1] <= 1 / 30 / 1.2
+    passes = Passes(monte_carlo=drawn)
+    enough = [passes.is_enough(n, 0.1, order.factor(n)) for n in range(1, len(order) + 1)]
+    assert enough == [False] * (len(order) - 1) + [True]  # no end before, by luck on few windows
 
 
 @pytest.mark.parametrize("rank", [2, 10, 60])

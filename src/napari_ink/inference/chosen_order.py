@@ -90,6 +90,8 @@ def chosen_order(
     end = int(enough[0]) if len(enough) else -1
     order = chosen(kernel, int(counts[end]), begun)
     factors = np.maximum(errors(len(order)), told[end])
+    # However lucky the first ones are on these windows, they are not as sure as asked.
+    factors[:-1] = np.maximum(factors[:-1], np.nextafter(1 / monte_carlo.samples, 1))
     factors[-1] = told[end]
     return SampleOrder(tuple(order), tuple(float(factor) for factor in factors))
 
