@@ -328,6 +328,29 @@ def test_evaluate_scores_at_the_checkpoints_threshold_unless_told(scene, tmp_pat
     assert kept["fitted_on"] == "whole mask"
 
 
+def test_a_kept_cut_of_none_is_told_as_none(scene, tmp_path, capsys):
+    root, *_ = scene
+    flat = shutil.copytree(root / "flat.ink.zarr", tmp_path / "flat.ink.zarr")
+    keep_thresholds(flat, {"thresholds": [None], "fit": {"region": "whole mask"}})
+    evaluate = ["evaluate", str(flat), "--labels", str(root / "label.png"), "--kept"]
+    assert main(evaluate) == 0
+    assert "at the kept threshold none" in capsys.readouterr().out
+    assert main([*evaluate, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert (found["threshold"], found["recall"]) == (None, 0)
+
+
+def test_no_percentile_is_taken_of_nothing(scene, tmp_path, capsys):
+    root, *_ = scene
+    flat = shutil.copytree(root / "flat.ink.zarr", tmp_path / "flat.ink.zarr")
+    shape = PredictionStore.open(flat).ink.shape
+    Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / "none.png")
+    nothing = ["thresholds", str(flat), "--mask", str(tmp_path / "none.png"), "--percentile", "90"]
+    assert main([*nothing, "--save"]) == 2
+    assert "nothing is predicted where" in capsys.readouterr().err
+    assert PredictionStore.open(flat).kept_thresholds is None
+
+
 def test_several_ink_maps_keep_a_cut_each(scene, tmp_path, capsys):
     root, *_ = scene
     paths = [

@@ -230,8 +230,8 @@ def summary(histogram: Histogram, threshold: float) -> dict[str, float | int]:
 
 
 def json_ready(values: Mapping[str, float | int]) -> dict[str, float | int | None]:
-    """The same with NaN (undefined) as ``None``, since JSON has no NaN."""
+    """The same with NaN (undefined) and infinity (a cut of none) as ``None``: JSON has neither."""
     return {
-        key: None if isinstance(value, float) and np.isnan(value) else value
+        key: None if isinstance(value, float) and not np.isfinite(value) else value
         for key, value in values.items()
     }

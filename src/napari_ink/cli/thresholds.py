@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from napari_ink.errors import SettingsError
+from napari_ink.errors import FragmentError, SettingsError
 
 if TYPE_CHECKING:
     from napari_ink.analysis.fitting import Fitted
@@ -165,6 +165,10 @@ def _fit(
     fits, reports = [found[0] for found in counted], [found[-1] for found in counted]
     if args.percentile is not None:
         whole = fits[0] if parts[0] == parts[1] else fits[0] + reports[0]
+        if not whole.counts.any():
+            raise FragmentError(
+                "nothing is predicted where the percentile is to be taken", "choose another mask"
+            )
         return fitting.at_percentile(whole, names, args.percentile, parts[0])
     if not args.mean:
         return fitting.fit_cuts(fits[0], reports[0], names, args.metric, args.per_layer, parts)
@@ -176,7 +180,6 @@ def _fit(
 def _label(path: str, layers, store: PredictionStore):
     """A plane for all layers, or the target volume of a muon sample."""
     from napari_ink.analysis.evaluate import side_plane
-    from napari_ink.errors import FragmentError
 
     if not path.partition("#")[0].lower().endswith((".h5", ".hdf5")):
         return side_plane("label", path, store)
