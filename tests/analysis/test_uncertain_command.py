@@ -105,6 +105,13 @@ def test_passes_that_are_no_samples_of_one_network_are_counted_too(sampled):
     assert "all of the 12 samples asked for" in " ".join(samples_words(kept))
 
 
+def test_passes_that_no_chance_has_drawn_have_no_standard_error(sampled):
+    kept = PredictionStore.open(sampled / "all.ink.zarr")
+    kept.attributes["identity"] = kept.attributes["identity"] | {"monte_carlo": None}
+    assert samples_words(kept) == ["Every block took 9 passes."]
+    assert samples_chart(kept).axes[0].get_title("left") == "Passes that each block took"
+
+
 def test_a_single_pass_is_one_line_with_the_remedy(sampled, tmp_path, capsys):
     target = tmp_path / "samples.png"
     assert main(["uncertain", str(sampled / "single.ink.zarr"), "--png", str(target)]) == 2

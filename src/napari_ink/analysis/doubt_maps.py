@@ -104,6 +104,11 @@ def decision(ink: np.ndarray, spread: np.ndarray, cut: np.ndarray | float) -> np
     return np.where(alike, np.float32(0), ndtr(-away).astype(np.float32))
 
 
+def passes_word(store: PredictionStore) -> str:
+    """What a map is the mean of: ``samples``, or ``passes`` of checkpoints and turned fragments."""
+    return "passes" if store.attributes["identity"].get("monte_carlo") is None else "samples"
+
+
 def check_sampled(store: PredictionStore) -> None:
     """Refuse a prediction that says nothing of how sure it is.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_ink.analysis.doubt_maps import check_sampled
+from napari_ink.analysis.doubt_maps import check_sampled, passes_word
 from napari_ink.analysis.figures import BLACK, GREY, new_figure
 
 if TYPE_CHECKING:
@@ -51,13 +51,15 @@ def samples_words(store: PredictionStore) -> list[str]:
     asked = store.provenance["settings"]
     # of several checkpoints or symmetries, which need no samples of their own, all passes
     most = store.attributes.get("passes", asked.get("samples", found["most"]))
-    tolerance = asked.get("tolerance")
-    error = f"standard error of the mean {found['standard_error']:.4f}"
+    tolerance, word = asked.get("tolerance"), passes_word(store)
+    error = f"; standard error of the mean {found['standard_error']:.4f}"
+    if word == "passes":
+        error = ""  # no chance has drawn them
     if found["least"] == found["most"]:
-        lines = [f"Every block took {found['most']} samples; {error}."]
+        lines = [f"Every block took {found['most']} {word}{error}."]
     else:
         lines = [
-            f"{found['least']} to {found['most']} samples a block, {found['mean']:.1f} on average; "
+            f"{found['least']} to {found['most']} {word} a block, {found['mean']:.1f} on average"
             f"{error}."
         ]
     sampled = counts > 0
@@ -72,7 +74,7 @@ def samples_words(store: PredictionStore) -> list[str]:
             lines.append(f"{early} of {blocks} blocks needed fewer than {found['most']}.")
     elif _stands_for(store):
         lines.append(f"No tolerance: chosen samples that stand for {most} random ones.")
-    else:
+    elif word == "samples":
         lines.append(f"No tolerance: every block takes all of the {most} samples asked for.")
     if not store.is_complete:
         lines.append(f"Not finished: {store.finished:.0%} of the blocks need no more.")
@@ -85,7 +87,7 @@ def _stands_for(store: PredictionStore) -> bool:
 
 
 def _draw_counts(figure: Figure, axes: Axes, store: PredictionStore) -> None:
-    counts = store.samples.counts
+    counts, word = store.samples.counts, passes_word(store)
     height, width = store.ink.shape[-2:]
     block = store.attributes["blocks"]["size"]
     rows, columns = (np.array(counts.shape) * block).tolist()
@@ -103,16 +105,17 @@ def _draw_counts(figure: Figure, axes: Axes, store: PredictionStore) -> None:
         interpolation="nearest",
     )
     if low < high:
-        bar = figure.colorbar(image, ax=figure.axes, shrink=0.5, pad=0.01, label="samples")
+        bar = figure.colorbar(image, ax=figure.axes, shrink=0.5, pad=0.01, label=word)
         bar.locator = _whole_numbers()
     if counts.size <= _NUMBERED:
         lines = {"colors": "white", "linewidth": 0.6}
         axes.hlines(np.arange(1, counts.shape[0]) * block[0], 0, columns, **lines)
         axes.vlines(np.arange(1, counts.shape[1]) * block[1], 0, rows, **lines)
         _number(axes, counts, block, (height, width), (low + high) / 2)
-    axes.set_title("Samples that each block took", loc="left", fontsize="medium", fontweight="bold")
+    title = f"{word.capitalize()} that each block took"
+    axes.set_title(title, loc="left", fontsize="medium", fontweight="bold")
     if (counts == 0).any():
-        none = "no papyrus" if store.is_complete else "no papyrus, or no sample yet"
+        none = "no papyrus" if store.is_complete else f"no papyrus, or no {word} yet"
         axes.legend(
             handles=[Patch(facecolor=_NONE, edgecolor=GREY, label=none)],
             loc="lower right",

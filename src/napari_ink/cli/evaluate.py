@@ -114,7 +114,8 @@ def _tell(store: PredictionStore, record: dict, kept: bool) -> None:
     if store.finished < 1:
         print(f"  only {store.finished:.0%} of it is predicted so far")
     whose = "kept threshold" if kept else "checkpoint's threshold"
-    print(f"  at the {whose} {record['threshold']:.3f}")
+    cut = "none" if record["threshold"] is None else f"{record['threshold']:.3f}"
+    print(f"  at the {whose} {cut}")
     if kept:
         print(f"  which was chosen on {record['fitted_on']}")
     for key, name in _NAMES.items():
@@ -124,6 +125,7 @@ def _tell(store: PredictionStore, record: dict, kept: bool) -> None:
 
 def _names(stores: list[PredictionStore]) -> list[str]:
     """What tells the predictions apart: file and samples."""
+    from napari_ink.analysis.doubt_maps import passes_word
     from napari_ink.inference.store import SUFFIX
 
     names = []
@@ -133,7 +135,7 @@ def _names(stores: list[PredictionStore]) -> list[str]:
             found = store.sampled()
             least, most = found["least"], found["most"]
             many = f"{most}" if least == most else f"{least} to {most}"
-            name += f", mean of {many} samples"
+            name += f", mean of {many} {passes_word(store)}"
         else:
             name += ", single pass"
         names.append(name if name not in names else f"{name} ({store.path})")

@@ -226,9 +226,10 @@ def run(args: argparse.Namespace) -> int:
         summary |= {"samples": found}
         kind = "passes" if plan.monte_carlo is None else "samples"
         sampled = (
-            f", {found['mean']:.1f} {kind} a block on average ({found['least']} to "
-            f"{found['most']}), standard error {found['standard_error']:.4f}"
+            f", {found['mean']:.1f} {kind} a block on average ({found['least']} to {found['most']})"
         )
+        if plan.monte_carlo is not None:  # no chance has drawn the others
+            sampled += f", standard error {found['standard_error']:.4f}"
     if args.json:
         print(json.dumps(summary))
     else:
