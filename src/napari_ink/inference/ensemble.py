@@ -159,16 +159,16 @@ def plan_ensemble(
 
 def _check_layers(plans: list[PredictionPlan]) -> None:
     """Refuse to average layers of ink that lie at different depths."""
-    if len({plan.output_shape for plan in plans}) > 1:
-        raise SettingsError(
-            "checkpoints of an ensemble that give different layers of ink",
-            "give ink networks, or networks of the same labelled layers",
-        )
     if len({tuple(window.layers for window in plan.windows) for plan in plans}) > 1:
         raise SettingsError(
             "a depth sweep with checkpoints that take different numbers of layers, whose windows "
             "do not lie at the same depths",
             "sweep with each alone",
+        )
+    if len({plan.output_shape for plan in plans}) > 1:
+        raise SettingsError(
+            "checkpoints of an ensemble that give different layers of ink",
+            "give ink networks, or networks of the same labelled layers",
         )
     labelled = {plan.settings.layers for plan in plans}
     if len(plans[0].output_shape) == 3 and not plans[0].windows and len(labelled) > 1:
