@@ -235,6 +235,19 @@ def test_dock_and_command_line_go_on_with_each_others_tile(
     np.testing.assert_array_equal(decoded(path), expected.astype(np.float16))
 
 
+def test_store_that_may_not_be_written_is_one_error_with_a_remedy(case, tmp_path, monkeypatch):
+    fragment, network = case
+    path = tmp_path / "a.ink.zarr"
+    list(predict(fragment, network, SMALL, store=path))
+
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(store_files.FileLock, "acquire", refuse)
+    with pytest.raises(StoreError, match=r"cannot be written \(Read-only file system\): choose"):
+        list(predict(fragment, network, SMALL, store=path))
+
+
 def test_a_second_writer_is_refused_while_the_first_lives(case, tmp_path):
     fragment, network = case
     path = tmp_path / "a.ink.zarr"

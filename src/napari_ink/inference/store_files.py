@@ -173,15 +173,16 @@ def locked(path: Path) -> FileLock:
     Raises
     ------
     StoreError
-        When another process has it.
+        When another process has it, or nothing may be written there.
     """
     lock = FileLock(path / "ink" / "0" / ".lock", timeout=0, thread_local=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise StoreError(
-            f"{path} is being written by another process", "wait for it, or choose another name"
-        ) from None
+    with disk_errors(path):
+        try:
+            lock.acquire()
+        except Timeout:
+            raise StoreError(
+                f"{path} is being written by another process", "wait for it, or choose another name"
+            ) from None
     return lock
 
 
