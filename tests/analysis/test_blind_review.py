@@ -11,7 +11,7 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from review_stores import SHAPE, bare_review, planned, store, strokes
+from review_stores import SHAPE, Scaled, bare_review, noise, planned, store, strokes
 
 from napari_ink.analysis import blind_review_file
 from napari_ink.analysis.blind_review import CHOICES, KEYS
@@ -19,6 +19,8 @@ from napari_ink.analysis.blind_review_file import ReviewFile
 from napari_ink.analysis.blind_review_pictures import OWN, Pair, Side
 from napari_ink.analysis.blind_review_plan import plan_review, usual_side
 from napari_ink.errors import InkError, SettingsError, StoreError
+from napari_ink.inference.predict import predict
+from napari_ink.inference.settings import PredictionSettings
 from napari_ink.inference.store_writing import keep_thresholds
 
 
@@ -163,6 +165,19 @@ def test_pictures_are_left_and_right_as_the_region_has_it(sides):
         unknown = np.isnan(expected[0]) | np.isnan(expected[1])
         for found, values in zip((first, second), expected, strict=True):
             np.testing.assert_array_equal(found, np.where(unknown, np.nan, values))
+
+
+def test_all_checkpoints_of_a_mean_are_told(tmp_path):
+    models = [Scaled(weight).eval() for weight in (1.0, 0.5, 0.25)]
+    asked = PredictionSettings(device="cpu")
+    told = []
+    for number, others in enumerate((models[1:2], models[2:])):
+        path = tmp_path / f"{number}.ink.zarr"
+        list(predict(noise((4, *SHAPE)), [models[0], *others], asked, store=path))
+        told.append(Side(path).shown.provenance["members"])
+    assert [len(members) for members in told] == [2, 2]
+    assert told[0][0] == told[1][0]
+    assert told[0][1] != told[1][1]
 
 
 def test_what_one_does_not_know_neither_shows(tmp_path):

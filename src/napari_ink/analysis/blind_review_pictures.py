@@ -69,6 +69,8 @@ class Side:
             "checkpoint": {key: checkpoint[key] for key in ("path", "fingerprint", "architecture")},
             **{key: kept[key] for key in ("settings", "direction", "recipe", "versions")},
         }
+        if "members" in kept:
+            told["members"] = [one["checkpoint"]["fingerprint"] for one in kept["members"]]
         if self.store.samples is not None:
             told["samples"] = self.store.sampled()
         digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
