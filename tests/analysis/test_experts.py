@@ -126,8 +126,10 @@ def with_label(mask=None):
     return small_fragment(label=label, mask=mask)
 
 
-def effect(model, fragment, **options):
-    settings = PredictionSettings(region=REGION, experts_off=("conv5",), tile=64, device="cpu")
+def effect(model, fragment, asked=None, **options):
+    settings = PredictionSettings(
+        region=REGION, experts_off=("conv5",), tile=64, device="cpu", **asked or {}
+    )
     return effect_of_experts(fragment, model, settings, **options)
 
 
@@ -140,6 +142,12 @@ def test_effect_holds_both_maps_of_the_region_as_they_are_predicted_singly(tmp_p
         assert values == pytest.approx(tile.probability[REGION.slices], abs=1e-6)
     assert found.mean_change == pytest.approx(np.abs(found.without - found.whole).mean())
     assert found.mean_change > 0.01
+
+
+def test_effect_is_that_on_a_single_pass_whatever_samples_are_asked_for(tmp_path):
+    model, fragment = checkpoint_of(small_network(), tmp_path), with_label()
+    sampled = effect(model, fragment, {"samples": 9, "dropout": 0.1, "tolerance": 0.01})
+    np.testing.assert_array_equal(sampled.without, effect(model, fragment).without)
 
 
 def test_scores_are_those_of_scikit_learn_in_the_region(tmp_path):

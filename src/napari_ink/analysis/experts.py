@@ -114,7 +114,7 @@ def effect_steps(
     off = checked_experts(model, settings.task or 0, settings.experts_off)
     if not off:
         raise SettingsError("no expert is switched off", "switch one off, such as avg5")
-    settings = replace(settings, samples=1)
+    settings = settings.single_pass
     whole_settings = replace(settings, experts_off=())
     if stores is not None:
         whole_settings = as_recorded(stores[0], whole_settings)
