@@ -132,8 +132,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sampling",
         default="auto",
         choices=("auto", "random", "chosen"),
-        help="chosen: few sub-networks that stand for N random ones; random: N as they come; auto "
-        "(the default): chosen on large maps, where choosing is worth its time",
+        help="chosen: few sub-networks that stand for N random ones, if N is 10 or more; random: N "
+        "as they come; auto (the default): chosen on large maps, where choosing is worth its time",
     )
     parser.add_argument(
         "--focus", metavar="y,x", help="begin around this pixel; the result is the same"

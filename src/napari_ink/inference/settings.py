@@ -84,9 +84,9 @@ class PredictionSettings:
     seed : int
         Of the samples.
     sampling : str
-        ``random``: sub-networks as they come; ``chosen``: few that stand for as many random ones
-        (:mod:`napari_ink.inference.chosen_order`); ``auto``: chosen where the map is large enough
-        for the choice to be worth its time.
+        ``random``: sub-networks as they come; ``chosen``: few that stand for as many random ones,
+        if ten or more are asked for (:mod:`napari_ink.inference.chosen_order`); ``auto``: chosen
+        where the map is large enough for the choice to be worth its time.
     interactive : bool
         Somebody is watching: a first block soon rather than the shortest whole. Guides the choice
         of a tile that was left open, on a CPU; a store goes on with the tile that it has.
