@@ -214,7 +214,7 @@ class QuickTrial:
 
 def test_chosen_samples_are_counted_by_those_that_are_run(dock, viewer, qtbot, monkeypatch):
     monkeypatch.setattr("napari_ink.inference.trial_windows.is_worth_choosing", lambda *_: True)
-    small = TrialWindows(24, 48, 8)
+    small = TrialWindows(48, 8)
     monkeypatch.setattr("napari_ink.inference.plan.trial_windows", lambda *_: small)
     monkeypatch.setattr("napari_ink.inference.averaging.Trial", QuickTrial)
     dock.settings.samples.slider.number.setValue(12)

@@ -16,9 +16,9 @@ from napari_ink.inference.trial_windows import candidates_for, trial_boxes, tria
 from napari_ink.inference.work import TileReader
 from napari_ink.models.contract import InkNetwork
 
-#: Of a candidate's maps on the small and on the large windows so many values are kept: there are up
-#: to 4,096 candidates, and neighbours say much the same.
-_MOST_PIXELS, _MOST_JUDGED = 1 << 16, 1 << 13
+#: Of a candidate's map of a window so many values are kept: there may be 4,096 candidates, and
+#: neighbours say much the same.
+_MOST_PIXELS = 1 << 12
 
 
 class Trial:
@@ -44,9 +44,8 @@ class Trial:
         self._plan, self._model, self._reader = plan, model, reader
         windows = trial_windows(plan.multiple_of, plan.identity["halo"], plan.normaliser.window)
         self._rim = windows.rim
-        self._small, self._large = (self._read(some) for some in trial_boxes(plan, reader, windows))
+        self._volume = self._read(trial_boxes(plan, reader, windows))
         self._maps: list[np.ndarray] = []
-        self._judged: list[np.ndarray] = []
         area = plan.total * plan.grid.block[0] * plan.grid.block[1]
         self.candidates = candidates_for(plan.monte_carlo.samples, area, windows, begun)
         self.seconds = 0.0
@@ -66,21 +65,17 @@ class Trial:
             network = network_of(self._plan, self._model, now.sample)
             runtime = TorchRuntime(network, settings.device, settings.precision)
             how = now.symmetry or 0
-            small, large = (
-                turned_back(runtime(np.ascontiguousarray(turned(some, how))), how)
-                for some in (self._small, self._large)
-            )
-            self._maps.append(_thinned(small, _MOST_PIXELS))
-            self._judged.append(_thinned(large[inside], _MOST_JUDGED))
+            found = runtime(np.ascontiguousarray(turned(self._volume, how)))
+            self._maps.append(_thinned(turned_back(found, how)[inside]))
             self.seconds += runtime.seconds
 
     def order(self, begun: Sequence[int]) -> SampleOrder:
         """The samples to run after those that were, until they are as sure as asked."""
-        maps, judged = np.stack(self._maps), np.stack(self._judged, dtype=np.float32)
-        return chosen_order(maps, judged, self._plan.monte_carlo, begun)
+        return chosen_order(np.stack(self._maps), self._plan.monte_carlo, begun)
 
 
-def _thinned(maps: np.ndarray, most: int) -> np.ndarray:
-    """So many values of a candidate's maps at most, from all over them, float16."""
-    step = -(-maps.size // most)
-    return maps.ravel()[:: step | 1].astype(np.float16)  # odd: not the same columns in every row
+def _thinned(maps: np.ndarray) -> np.ndarray:
+    """Some values of each window's map, from all over it: ``(windows, values)`` float16."""
+    flat = maps.reshape(len(maps), -1)
+    step = -(-flat.shape[1] // _MOST_PIXELS)
+    return flat[:, :: step | 1].astype(np.float16)  # odd: not the same columns in every row

@@ -14,44 +14,42 @@ if TYPE_CHECKING:
     from napari_ink.inference.plan import PredictionPlan
     from napari_ink.inference.work import TileReader
 
-#: Small windows, on which few of the candidates are chosen, and their side in pixels at least.
-SMALL, SIDE = 32, 24
-#: Large windows, on which the choice is judged, and the side of what counts of them, at least: what
-#: a network sees at the rim of a window it sees nowhere in the map. The inside has all its context.
-LARGE, INSIDE = 2, 48
+#: So many windows, each somewhere else: a fragment is not the same all over.
+PLACES = 12
+#: Side of what counts of a window, at least, in pixels.
+INSIDE = 32
 #: Trying is worth it on maps this many times larger than what is tried on.
 WORTH = 24
-#: At most a fiftieth of the work of the samples asked for goes into trying candidates, as far as
+#: At most a twentieth of the work of the samples asked for goes into trying candidates, as far as
 #: there are at least twice, and no more than sixteen times, as many of them as samples.
-_TRIAL_SHARE, _FEWEST, _MOST = 1 / 50, 2, 16
+_TRIAL_SHARE, _FEWEST, _MOST = 1 / 20, 2, 16
 _MOST_AT_ALL = 2048
 #: For more samples there would be too many candidates to hold.
 MOST_CHOSEN = _MOST_AT_ALL // _FEWEST
 
 
 class TrialWindows(NamedTuple):
-    """Sizes of the windows, in pixels.
+    """Size of the windows, in pixels.
 
     Attributes
     ----------
-    small, large : int
-        Sides.
+    side : int
     rim : int
-        Of a large window, on each side, that does not count.
+        On each side, that does not count: what a network sees at the rim of a window it sees
+        nowhere in the map.
     """
 
-    small: int
-    large: int
+    side: int
     rim: int
 
     @property
     def area(self) -> int:
         """Of all windows, in pixels: what one candidate costs."""
-        return SMALL * self.small**2 + LARGE * self.large**2
+        return PLACES * self.side**2
 
 
 def trial_windows(multiple_of: int, halo: int, window: int | None) -> TrialWindows:
-    """Sizes for a network.
+    """Size for a network: half of its halo is context enough to tell candidates apart.
 
     Parameters
     ----------
@@ -61,10 +59,9 @@ def trial_windows(multiple_of: int, halo: int, window: int | None) -> TrialWindo
         Fixed by the checkpoint's recipe.
     """
     if window is not None:
-        return TrialWindows(window, window, 0)
-    return TrialWindows(
-        round_up(SIDE, multiple_of), round_up(2 * halo + INSIDE, multiple_of), rim=halo
-    )
+        return TrialWindows(window, 0)
+    rim = round_up(-(-halo // 2), multiple_of)
+    return TrialWindows(round_up(2 * rim + INSIDE, multiple_of), rim)
 
 
 def is_worth_choosing(map_area: int, windows: TrialWindows) -> bool:
@@ -95,7 +92,7 @@ def whether_to_choose(
         For too many to choose.
     """
     if sampling == "auto":
-        fits = samples <= MOST_CHOSEN and min(shape) >= windows.large
+        fits = samples <= MOST_CHOSEN and min(shape) >= windows.side
         return fits and is_worth_choosing(map_area, windows), None
     if sampling == "random":
         return False, None
@@ -103,9 +100,9 @@ def whether_to_choose(
         raise SettingsError(
             f"{samples} chosen samples", f"choose at most {MOST_CHOSEN}, or random ones"
         )
-    if min(shape) < windows.large:
+    if min(shape) < windows.side:
         return False, (
-            f"the fragment is smaller than the windows of {windows.large} px on which samples are "
+            f"the fragment is smaller than the windows of {windows.side} px on which samples are "
             "chosen: they are run as they come"
         )
     few = f"{samples} samples are run as they come: choosing is worth it from {FEWEST_CHOSEN} on"
@@ -133,38 +130,30 @@ def candidates_for(
     return 1 << max(least.bit_length(), min(affordable, most).bit_length() - 1)
 
 
-def trial_boxes(
-    plan: PredictionPlan, reader: TileReader, windows: TrialWindows
-) -> tuple[list[Box], list[Box]]:
-    """Small and large windows on papyrus, spread over the whole fragment whatever the region.
+def trial_boxes(plan: PredictionPlan, reader: TileReader, windows: TrialWindows) -> list[Box]:
+    """Windows on papyrus, spread over the whole fragment whatever the region.
 
     Points of a plastic-number sequence (Roberts, *The unreasonable effectiveness of quasirandom
     sequences*, 2018), in turn; those whose window lies on papyrus for the most part are taken.
 
     Returns
     -------
-    small, large : list of Box
-        Fewer than :data:`SMALL` and :data:`LARGE` where there is little papyrus, but one at least.
+    list of Box
+        Fewer than :data:`PLACES` where there is little papyrus, but one at least.
     """
     plastic = 1.32471795724474602596
-    height, width = plan.grid.shape
-    found: tuple[list[Box], list[Box]] = ([], [])
-    best: list[tuple[float, Box | None]] = [(-1.0, None), (-1.0, None)]
-    for turn in range(1, 100 * (SMALL + LARGE)):
-        large = len(found[1]) < LARGE and turn % 2 == 0
-        if not large and len(found[0]) == SMALL:
-            if len(found[1]) == LARGE:
-                break
-            continue
-        side = windows.large if large else windows.small
-        rows, columns = max(1, height - side), max(1, width - side)
+    rows, columns = (max(1, size - windows.side) for size in plan.grid.shape)
+    found: list[Box] = []
+    best: tuple[float, Box | None] = (-1.0, None)
+    for turn in range(1, 100 * PLACES):
+        if len(found) == PLACES:
+            break
         y = int(turn / plastic % 1 * rows) // plan.multiple_of * plan.multiple_of
         x = int(turn / plastic**2 % 1 * columns) // plan.multiple_of * plan.multiple_of
-        box = Box(y, y + side, x, x + side)
+        box = Box(y, y + windows.side, x, x + windows.side)
         share = reader.papyrus_share(box)
-        if share >= 0.5 and box not in found[large]:
-            found[large].append(box)
-        elif share > best[large][0]:
-            best[large] = share, box
-    small, large = (boxes or [box] for boxes, (_, box) in zip(found, best, strict=True))
-    return small, large
+        if share >= 0.5 and box not in found:
+            found.append(box)
+        elif share > best[0]:
+            best = share, box
+    return found or [best[1]]
