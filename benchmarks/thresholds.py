@@ -60,7 +60,8 @@ def headless(side: int, layers: int) -> tuple[dict, object]:
     from napari_ink.analysis.layer_histograms import LayerHistograms
     from napari_ink.analysis.parts import halves
     from napari_ink.analysis.thresholds import METRICS, best_thresholds
-    from napari_ink.widgets.thresholds_model import Counted, ThresholdsModel
+    from napari_ink.widgets.thresholds_counted import Counted
+    from napari_ink.widgets.thresholds_model import ThresholdsModel
 
     counted, spent = [], 0.0
     for seed in range(2 * BLOCKS):

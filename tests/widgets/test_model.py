@@ -11,7 +11,8 @@ from napari_ink.inference.doubts import doubts
 from napari_ink.inference.settings import Box, TileDone
 from napari_ink.models.checkpoint import CheckpointInfo
 from napari_ink.volumes.fragment import Fragment
-from napari_ink.widgets.predict_model import PredictModel, fit_window
+from napari_ink.widgets.layer_window import fit_window
+from napari_ink.widgets.predict_model import PredictModel
 from napari_ink.widgets.predict_words import checkpoint_line, fragment_line, scale_line
 from napari_ink.widgets.progress import RunProgress, duration
 from napari_ink.widgets.provenance import readable

@@ -11,6 +11,7 @@ from napari_ink.inference.settings import Box, PredictionSettings, TileDone
 from napari_ink.models.checkpoint import CheckpointInfo
 from napari_ink.volumes.fragment import Fragment
 from napari_ink.widgets.predict_model import PredictModel, Region
+from napari_ink.widgets.recall import recall_samples
 from napari_ink.widgets.samples_progress import SamplesProgress
 from napari_ink.widgets.samples_words import samples_note
 from napari_ink.widgets.sweep_model import for_a_look
@@ -98,10 +99,10 @@ def test_samples_that_would_all_be_the_same_are_told_of():
 def test_an_opened_prediction_brings_back_how_it_was_sampled():
     model = a_model()
     record = {"samples": 60, "tolerance": 0.01, "dropout": 0.2, "gate_noise": 0.25, "seed": 3}
-    model.choose_samples(record)
+    recall_samples(model, record)
     found = (model.samples, model.tolerance, model.dropout, model.gate_noise, model.seed)
     assert found == (60, 0.01, None, 0.25, 3)  # a dropout of .2 is that of training
-    model.choose_samples({"layers": [0, 16]})
+    recall_samples(model, {"layers": [0, 16]})
     assert model.samples == 1
 
 

@@ -29,7 +29,7 @@ from napari_ink.inference.settings import PredictionSettings
 from napari_ink.inference.store import PredictionStore
 from napari_ink.widgets import thresholds_counting
 from napari_ink.widgets.thresholds_commit import FILTERS
-from napari_ink.widgets.thresholds_model import Scope
+from napari_ink.widgets.thresholds_counted import Scope
 
 DEPTH, HEIGHT, WIDTH = 8, 320, 480
 

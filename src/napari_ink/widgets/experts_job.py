@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from napari_ink.errors import CheckpointError, InkError, PredictionError
-from napari_ink.widgets.job import PredictionRequest, StoppingWorker, step_back, store_path
+from napari_ink.widgets.prediction_request import PredictionRequest, store_path
 from napari_ink.widgets.warm_up import keep_triton_out
+from napari_ink.widgets.worker_thread import StoppingWorker, step_back
 
 if TYPE_CHECKING:
     from napari_ink.analysis.experts import ExpertsEffect

@@ -13,7 +13,7 @@ from napari_ink.widgets.experts_job import EffectDone, EffectJob
 from napari_ink.widgets.experts_layers import EffectLayers
 from napari_ink.widgets.experts_model import effect_words, names_of
 from napari_ink.widgets.folders import prediction_folder
-from napari_ink.widgets.job import PredictionRequest
+from napari_ink.widgets.prediction_request import PredictionRequest
 from napari_ink.widgets.region import RegionPicker
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from napari_ink.inference.settings import TileDone
     from napari_ink.volumes.fragment import Fragment
-    from napari_ink.widgets.job import PredictionStarted
+    from napari_ink.widgets.prediction_steps import PredictionStarted
 
 _REFRESH_MS = 120
 

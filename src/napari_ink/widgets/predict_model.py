@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from psygnal import SignalGroupDescriptor
 
 from napari_ink.inference.direction import is_flipped, reading_order
-from napari_ink.inference.doubts import doubts_at_sight
 from napari_ink.inference.passes import Passes
 from napari_ink.inference.settings import Box, PredictionSettings
-from napari_ink.inference.symmetries import NAMES as SYMMETRIES
 from napari_ink.models.registry import GATED
-from napari_ink.widgets.others_words import others_problem
+from napari_ink.widgets.layer_window import default_layers
+from napari_ink.widgets.predict_checks import doubts_of, problem_of
 from napari_ink.widgets.predict_words import sweep_words
 
 if TYPE_CHECKING:
@@ -140,21 +139,6 @@ class PredictModel:
             self.layers = layers
         self.reverse_depth = reverse_depth
 
-    def choose_samples(self, asked: Mapping[str, Any]) -> None:
-        """Take over what an earlier prediction averaged, from the settings in its record."""
-        symmetries = asked.get("symmetries", PredictionSettings.symmetries)
-        if symmetries in SYMMETRIES:
-            self.symmetries = symmetries
-        self.depth_sweep = asked.get("depth_sweep") or 0
-        self.samples = asked.get("samples", PredictionSettings.samples)
-        if self.samples == 1 or self.info is None:
-            return
-        self.tolerance = asked["tolerance"] or 0.0
-        self.seed = asked["seed"]
-        for name in ("dropout", "gate_noise"):
-            own = self.info.arguments.get(name, 0.0)
-            setattr(self, name, None if asked[name] == own else asked[name])
-
     @property
     def can_sample(self) -> bool:
         """Whether the checkpoint's network has gates, so that sub-networks can be drawn of it."""
@@ -217,33 +201,12 @@ class PredictModel:
     @property
     def problem(self) -> str | None:
         """Why Predict cannot run, as the thing to do next; None: it can."""
-        if self.fragment is None:
-            return "Open a fragment, or the sample, to begin."
-        if self.info is None:
-            return "Choose a checkpoint: the trained network that finds the ink."
-        if self.fragment.shape[0] < self.info.depth:
-            return (
-                f"This checkpoint takes {self.info.depth} layers, the fragment has "
-                f"{self.fragment.shape[0]}. Choose another checkpoint."
-            )
-        if self.depth_sweep and self.info.arguments.get("collapse") == "none":
-            return (
-                "This checkpoint labels every layer, there is nothing to sweep: set Depth sweep "
-                "under Advanced to off."
-            )
-        if self.samples_asked and self.runtime == "openvino-int8":
-            return "Samples cannot be taken in int8: choose the runtime torch or openvino."
-        return others_problem(self)
+        return problem_of(self)
 
     @property
     def doubts(self) -> list[str]:
         """What to know before trusting the result, one sentence each; those of the plan."""
-        if self.info is None:
-            return []
-        infos = [self.info, *(info for _, info in self.others)]
-        doubts = (doubt for info in infos for doubt in doubts_at_sight(self.fragment, info))
-        found = list(dict.fromkeys(doubts))
-        return [*found, self.trained_on] if self.trained_on else found
+        return doubts_of(self)
 
     def settings(
         self,
@@ -269,34 +232,3 @@ class PredictModel:
             interactive=True,
             **({} if plain else more | self.samples_asked),
         )
-
-
-def default_layers(
-    fragment: Fragment | None, info: CheckpointInfo | None
-) -> tuple[int, int] | None:
-    """The checkpoint's own window if the fragment has it, else as many layers about the middle."""
-    if fragment is None:
-        return None
-    first, end = fragment.first_layer, fragment.first_layer + fragment.shape[0]
-    if info is None:
-        return first, end
-    if info.layers and first <= info.layers[0] and info.layers[1] <= end:
-        return tuple(info.layers)
-    depth = min(info.depth, end - first)
-    start = first + (end - first - depth) // 2
-    return start, start + depth
-
-
-def fit_window(
-    wanted: Sequence[int], last: Sequence[int], depth: int, bounds: Sequence[int]
-) -> tuple[int, int]:
-    """A window of ``depth`` layers from one whose first or last handle was moved.
-
-    Examples
-    --------
-    >>> fit_window((4, 32), (0, 32), 32, (0, 65))
-    (4, 36)
-    """
-    start = wanted[0] if wanted[0] != last[0] else wanted[1] - depth
-    start = max(bounds[0], min(start, bounds[1] - depth))
-    return start, start + depth

@@ -11,8 +11,10 @@ from qtpy.QtCore import QTimer
 from napari_ink._layers import fragment_of, ink_name
 from napari_ink._preferences import read_preferences
 from napari_ink.widgets.folders import short_path
-from napari_ink.widgets.job import PredictionJob, PredictionRequest, PredictionStarted
 from napari_ink.widgets.live_ink import LiveInk
+from napari_ink.widgets.prediction_job import PredictionJob
+from napari_ink.widgets.prediction_request import PredictionRequest
+from napari_ink.widgets.prediction_steps import PredictionStarted
 from napari_ink.widgets.progress import RunProgress, duration
 from napari_ink.widgets.samples_progress import progress_of
 from napari_ink.widgets.samples_words import kept_words, sampled_words

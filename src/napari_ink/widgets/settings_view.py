@@ -16,8 +16,9 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible, QLabeledRangeSlider
 
 from napari_ink.widgets.form import Note, add_row, in_a_row, narrow, new_form
+from napari_ink.widgets.layer_window import fit_window
 from napari_ink.widgets.maps_view import MapsControls
-from napari_ink.widgets.predict_model import PredictModel, Region, fit_window
+from napari_ink.widgets.predict_model import PredictModel, Region
 from napari_ink.widgets.samples_view import SamplesControls
 from napari_ink.widgets.tooltips import PREDICT as TIPS
 

@@ -8,8 +8,8 @@ from qtpy.QtWidgets import QDialog, QPushButton, QVBoxLayout, QWidget
 
 from napari_ink.errors import InkError
 from napari_ink.widgets.form import Note, in_a_row
-from napari_ink.widgets.job import PredictionRequest
 from napari_ink.widgets.predict_model import PredictModel
+from napari_ink.widgets.prediction_request import PredictionRequest
 from napari_ink.widgets.sweep_dialog import LookDialog, ProbeDialog, SweepDialog
 from napari_ink.widgets.tooltips import SWEEP as TIPS
 

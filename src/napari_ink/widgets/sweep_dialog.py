@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QDialog, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_ink.widgets.form import Note
-from napari_ink.widgets.job import PredictionRequest
+from napari_ink.widgets.prediction_request import PredictionRequest
 from napari_ink.widgets.sweep_job import LookJob, Steps, probe_steps, sweep_steps
 from napari_ink.widgets.sweep_maps import MapList
 from napari_ink.widgets.sweep_model import ProbeModel, SweepModel

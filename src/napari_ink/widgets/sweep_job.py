@@ -10,8 +10,9 @@ from threading import Event
 from psygnal import Signal
 
 from napari_ink.errors import CheckpointError, InkError, PredictionError
-from napari_ink.widgets.job import PredictionRequest, StoppingWorker, step_back
+from napari_ink.widgets.prediction_request import PredictionRequest
 from napari_ink.widgets.warm_up import keep_triton_out
+from napari_ink.widgets.worker_thread import StoppingWorker, step_back
 
 Steps = Callable[[PredictionRequest, Event], Iterator[object]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from napari_ink.analysis.layer_histograms import NONE
 from napari_ink.errors import SettingsError
 from napari_ink.inference.layer_places import layer_names
 from napari_ink.widgets.thresholds_counting import open_layers
-from napari_ink.widgets.thresholds_model import cut_text, without_layer
+from napari_ink.widgets.thresholds_words import cut_text
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -120,7 +121,7 @@ def keep(inks: Sequence[Image], fitted: Fitted, label: str) -> None:
     from napari_ink.inference.store_writing import keep_thresholds
 
     for k, ink in enumerate(inks):
-        mine = fitted if len(inks) == 1 else without_layer(fitted, k)
+        mine = fitted if len(inks) == 1 else _of_one(fitted, k)
         path = carried(ink)["store"]
         keep_thresholds(path, mine.dated(labels=[label] if label else None))
         record = PredictionStore.open(path).provenance
@@ -143,3 +144,9 @@ def kept_cuts(inks: Sequence[Image]) -> tuple[tuple[str, ...], tuple[float, ...]
         own = [record["threshold"]] * depth if kept is None else kept["thresholds"]
         cuts += [NONE if cut is None else float(cut) for cut in own]
     return tuple(names), tuple(cuts)
+
+
+def _of_one(fitted: Fitted, layer: int) -> Fitted:
+    """The record of one of several ink maps that were fitted together."""
+    one = slice(layer, layer + 1)
+    return replace(fitted, cuts=fitted.cuts[one], names=fitted.names[one])

@@ -15,7 +15,7 @@ from napari_ink.errors import FragmentError, StoreError
 from napari_ink.inference.settings import Box
 from napari_ink.volumes.layouts.side_cars import as_side_car
 from napari_ink.volumes.planes import ArrayPlane, MaskPlane
-from napari_ink.widgets.thresholds_model import Counted, Scope
+from napari_ink.widgets.thresholds_counted import Counted, Scope
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer

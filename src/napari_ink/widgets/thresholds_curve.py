@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_ink.widgets.form import Note
-from napari_ink.widgets.thresholds_model import SCORES, Curve, score_line
+from napari_ink.widgets.score_curve import Curve
+from napari_ink.widgets.thresholds_words import SCORES, score_line
 from napari_ink.widgets.tooltips import THRESHOLDS as TIPS
 
 if TYPE_CHECKING:

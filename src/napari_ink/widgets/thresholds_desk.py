@@ -16,9 +16,10 @@ from napari_ink.widgets.folders import short_path
 from napari_ink.widgets.latest import Latest
 from napari_ink.widgets.predict_model import Region
 from napari_ink.widgets.region import RegionPicker
+from napari_ink.widgets.thresholds_counted import Counted, Scope
 from napari_ink.widgets.thresholds_counting import CountRequest, ask, count_steps
 from napari_ink.widgets.thresholds_follow import CutView
-from napari_ink.widgets.thresholds_model import Counted, Scope, ThresholdsModel
+from napari_ink.widgets.thresholds_model import ThresholdsModel
 
 if TYPE_CHECKING:
     import numpy as np

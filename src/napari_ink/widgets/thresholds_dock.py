@@ -16,12 +16,14 @@ from napari_ink.widgets.form import MARGIN, Note
 from napari_ink.widgets.tabs import join_tabs
 from napari_ink.widgets.thresholds_actions import ActionsView
 from napari_ink.widgets.thresholds_commit import FILTERS
+from napari_ink.widgets.thresholds_counted import Scope
 from napari_ink.widgets.thresholds_curve import ScoresView
 from napari_ink.widgets.thresholds_desk import Desk
 from napari_ink.widgets.thresholds_layers import default_label, labels, predictions, window_colours
-from napari_ink.widgets.thresholds_model import Scope, ThresholdsModel, fitted_line
+from napari_ink.widgets.thresholds_model import ThresholdsModel
 from napari_ink.widgets.thresholds_sliders import SlidersView
 from napari_ink.widgets.thresholds_source import EMPTY, ThresholdsSource
+from napari_ink.widgets.thresholds_words import fitted_line
 
 if TYPE_CHECKING:
     import napari

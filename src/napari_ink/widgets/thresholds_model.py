@@ -2,80 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from functools import cached_property
-
 import numpy as np
 from psygnal import Signal
 
 from napari_ink.analysis.fitting import Fitted, fit_cuts
-from napari_ink.analysis.layer_histograms import NONE, LayerHistograms
-from napari_ink.analysis.metrics import BIN_VALUES
+from napari_ink.analysis.layer_histograms import NONE
 from napari_ink.analysis.parts import Part
 from napari_ink.analysis.thresholds import METRICS
+from napari_ink.widgets.score_curve import Curve, score_curve
+from napari_ink.widgets.thresholds_counted import Counted, Scope
 
-#: Scores as papers write them.
-SCORES = {"iou": "IoU", "f05": "F0.5", "f1": "F1", "precision": "precision", "recall": "recall"}
-
-_STEPS = 200  # of a curve
 _MOST_STEPS_BACK = 100
-
-
-class Scope(StrEnum):
-    """Where scores are counted."""
-
-    PAPYRUS = "papyrus"
-    WHOLE = "whole"
-    SHAPE = "shape"
-
-
-@dataclass(frozen=True, eq=False)
-class Counted:
-    """A prediction counted in two parts, one to fit on and one to report on.
-
-    Attributes
-    ----------
-    fit, report : LayerHistograms
-    parts : tuple of Part
-        Where they were counted.
-    said : tuple of str
-        What to call the parts: ``left half``.
-    scope : Scope
-    labelled : bool
-        Whether there was a label.
-    finished : float
-        Share of the prediction that was there, in [0, 1].
-    """
-
-    fit: LayerHistograms
-    report: LayerHistograms
-    parts: tuple[Part, Part]
-    said: tuple[str, str]
-    scope: Scope = Scope.PAPYRUS
-    labelled: bool = True
-    finished: float = 1.0
-
-    @cached_property
-    def whole(self) -> LayerHistograms:
-        """Both parts, of which percentiles are."""
-        return self.fit + self.report
-
-    @property
-    def live(self) -> LayerHistograms:
-        """What the scores on the screen are of: a drawn region, or both parts."""
-        return self.fit if self.scope is Scope.SHAPE else self.whole
-
-
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """A score over the position of a slider, and where the slider is now."""
-
-    x: np.ndarray
-    y: np.ndarray
-    at: float
-    score: float
-    of: str
 
 
 class ThresholdsModel:
@@ -270,28 +207,12 @@ class ThresholdsModel:
         """The metric over all positions of the slider that was moved last."""
         if not self.can_score:
             return None
-        live, layer = self.counted.live, self.active
-        x = np.linspace(0, 100 if self.percentiles else 1, _STEPS + 1)
-        own = range(len(self.cuts)) if layer is None else (layer,)
-        found = np.zeros((3, len(x)))  # true positives, false positives, ink
-        found[2] = live.ink_pixels.sum()
-        if layer is not None:
-            others = np.delete(live.confusion(np.array(self.cuts)), layer, axis=0).sum(axis=0)
-            found[:2] += others[:2, None]
-        whole = self.counted.whole
-        for k in own:
-            cuts = x if not self.percentiles else whole.cuts_of(k, x)
-            columns = np.searchsorted(BIN_VALUES, cuts, side="left")
-            clean, ink, _ = live.at_or_above[k][:, columns]
-            found[:2] += ink, clean
-        weights = METRICS[self.metric]
-        against = weights.found * found[0] + weights.false * found[1] + found[2]
-        y = np.divide(weights.gain * found[0], against, out=np.full(len(x), np.nan),
-                      where=against > 0)  # fmt: skip
-        at = self.master if layer is None else self.positions[layer]
+        layer = self.active
+        x, y = score_curve(self.counted, self.cuts, layer, self.metric, self.percentiles)
         of = "all layers" if layer is None and len(self.cuts) > 1 else ""
         if layer is not None:
             of = self.names[layer]
+        at = self.master if layer is None else self.positions[layer]
         return Curve(x, y, at, self.scores[self.metric], of)
 
     def kept(self) -> Fitted:
@@ -303,44 +224,3 @@ class ThresholdsModel:
         if self.counted.scope is not Scope.SHAPE:
             where = Part()
         return Fitted(np.array(self.cuts), list(self.names), True, "", where, where, scores, scores)
-
-
-def score_line(scores: dict[str, float], metric: str) -> str:
-    """``F0.5 .78 · IoU .71 · …``, the chosen metric first."""
-    order = [metric, *(key for key in SCORES if key != metric)]
-    return " · ".join(f"{SCORES[key]} {number(scores[key])}" for key in order if key in scores)
-
-
-def number(value: float) -> str:
-    """``.783``; a dash for what is undefined."""
-    return "–" if np.isnan(value) else f"{value:.3f}".removeprefix("0")
-
-
-def cut_text(cut: float) -> str:
-    """A cut in words."""
-    return "none" if cut > 1 else f"{cut:.3f}".removeprefix("0")
-
-
-def fitted_line(fitted: Fitted, counted: Counted, one: Fitted | None = None) -> str:
-    """Both scores of a fit, where they come from, and what a single cut would score there."""
-    name, (here, there) = SCORES[fitted.metric], counted.said
-    chosen = (
-        f"{name} {number(fitted.fit_scores[fitted.metric])} where the cuts were chosen ({here})"
-    )
-    if not counted.report.ink_pixels.any():
-        return (
-            f"{chosen}. The label has no ink in the {there}, so nothing says how good they are "
-            "elsewhere: draw a region to choose on."
-        )
-    held = number(fitted.report_scores[fitted.metric])
-    line = f"{chosen}, {held} where they were not ({there}): trust the second."
-    if one is None:
-        return line
-    alone = number(one.report_scores[fitted.metric])
-    return f"{line} One cut for all layers, {cut_text(one.cuts[0])}, has {alone} there."
-
-
-def without_layer(fitted: Fitted, layer: int) -> Fitted:
-    """The record of one of several ink maps that were fitted together."""
-    one = slice(layer, layer + 1)
-    return replace(fitted, cuts=fitted.cuts[one], names=fitted.names[one])

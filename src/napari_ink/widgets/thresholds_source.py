@@ -6,7 +6,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QButtonGroup, QComboBox, QLabel, QPushButton, QRadioButton, QWidget
 
 from napari_ink.widgets.form import Note, add_row, in_a_row, narrow, new_form
-from napari_ink.widgets.thresholds_model import SCORES, Scope
+from napari_ink.widgets.thresholds_counted import Scope
+from napari_ink.widgets.thresholds_words import SCORES
 from napari_ink.widgets.tooltips import THRESHOLDS as TIPS
 
 EMPTY = (
