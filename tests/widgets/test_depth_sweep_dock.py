@@ -34,14 +34,23 @@ def shallow(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def swept(small_folder, shallow, tmp_path_factory):  # noqa: F811
-    """The store of a sweep in steps of two, as the command line makes it."""
+def sweep(small_folder, shallow, tmp_path_factory):  # noqa: F811
+    """Makes the store of a sweep, as the command line does."""
     from napari_ink import load_checkpoint, open_fragment, predict
 
-    fragment, model = open_fragment(small_folder, voxel_size=16.0), load_checkpoint(shallow)
-    path = tmp_path_factory.mktemp("swept") / "swept.ink.zarr"
-    list(predict(fragment, model, PredictionSettings(tile=64, depth_sweep=2), store=path))
-    return PredictionStore.open(path)
+    def _sweep(**settings):
+        fragment, model = open_fragment(small_folder, voxel_size=16.0), load_checkpoint(shallow)
+        path = tmp_path_factory.mktemp("swept") / "swept.ink.zarr"
+        list(predict(fragment, model, PredictionSettings(tile=64, **settings), store=path))
+        return PredictionStore.open(path)
+
+    return _sweep
+
+
+@pytest.fixture(scope="session")
+def swept(sweep):
+    """In steps of two over all layers."""
+    return sweep(depth_sweep=2)
 
 
 @pytest.fixture
@@ -62,12 +71,10 @@ def test_what_a_sweep_does_is_said_where_layers_are_chosen(dock):
     view = dock.settings
     window = dock.model.layers
     view.maps.sweep.setValue(2)
-    assert not view.layers.isEnabled()
     assert "all 8 layers, window of 4, 3 windows" in view.order.text()
     settings = dock.model.settings()
     assert (settings.layers, settings.depth_sweep) == (None, 2)
     view.maps.sweep.setValue(0)
-    assert view.layers.isEnabled()
     assert dock.model.settings().layers == window
     assert dock.model.settings().depth_sweep is None
 
@@ -104,6 +111,34 @@ def test_an_opened_sweep_brings_its_step_back(dock, viewer, swept):
     assert ink.name == "small ink depth sweep"
     assert heights(ink) == PLACES
     assert len(carried(ink)["provenance"]["windows"]) == 3
+
+
+def test_the_slider_chooses_the_layers_that_are_swept(dock, viewer, qtbot, sweep):
+    view = dock.settings
+    view.maps.sweep.setValue(2)
+    assert tuple(view.layers.value()) == (0, 8)
+    view.layers.setValue((0, 2))  # too few for the window
+    assert tuple(view.layers.value()) == (0, 4)
+    view.layers.setValue((0, 8))
+    view.layers.setValue((2, 8))
+    assert "layers 2–7, window of 4, 2 windows" in view.order.text()
+    assert dock.model.settings().layers == (2, 8)
+    run(dock, qtbot)
+    ink, expected = layer_of(viewer, "ink"), sweep(depth_sweep=2, layers=(2, 8))
+    assert ink.name == "small ink 2:8 depth sweep"
+    assert heights(ink)[:2] == PLACES[1:]
+    np.testing.assert_allclose(ink.data, expected.images["ink"][0][:], atol=1e-3)  # float16
+
+
+def test_an_opened_sweep_of_some_layers_is_not_one_of_all(dock, viewer, sweep):
+    part = sweep(depth_sweep=2, layers=(2, 8))
+    viewer.open(part.path, plugin="napari-ink")
+    assert "layers 2–7, window of 4, 2 windows" in dock.settings.order.text()
+    assert tuple(dock.settings.layers.value()) == (2, 8)
+    assert dock.model.settings().layers == (2, 8)
+    assert heights(layer_of(viewer, "ink"))[:2] == PLACES[1:]
+    dock.settings.layers.setValue((0, 8))
+    assert dock.model.settings().layers is None
 
 
 def test_a_short_look_takes_the_chosen_layers_alone(dock):

@@ -39,3 +39,21 @@ def fit_window(
     start = wanted[0] if wanted[0] != last[0] else wanted[1] - depth
     start = max(bounds[0], min(start, bounds[1] - depth))
     return start, start + depth
+
+
+def fit_range(
+    wanted: Sequence[int], last: Sequence[int], depth: int, bounds: Sequence[int]
+) -> tuple[int, int]:
+    """A range of at least ``depth`` layers from one whose first or last handle was moved.
+
+    Examples
+    --------
+    >>> fit_range((4, 8), (0, 8), 6, (0, 65))
+    (2, 8)
+    """
+    first, end = wanted
+    if end - first < depth:
+        first = end - depth if first != last[0] else first
+        first = max(bounds[0], min(first, bounds[1] - depth))
+        end = first + depth
+    return max(first, bounds[0]), min(end, bounds[1])

@@ -69,6 +69,8 @@ class PredictModel:
         Which way the fragment lies for the network, as in :class:`PredictionSettings`.
     depth_sweep : int
         Layers from one place of the sliding window to the next; 0: it does not slide.
+    swept : tuple of int or None
+        Layers ``(first, end)`` that the window slides over; ``None``: all.
     others : tuple of (Path, CheckpointInfo)
         Further checkpoints, of which the ink is the mean.
     trained_on : str
@@ -99,6 +101,7 @@ class PredictModel:
     seed: int = PredictionSettings.seed
     symmetries: str = PredictionSettings.symmetries
     depth_sweep: int = 0
+    swept: tuple[int, int] | None = None
     others: tuple[tuple[Path, CheckpointInfo], ...] = ()
     trained_on: str = ""
     running: bool = False
@@ -107,7 +110,7 @@ class PredictModel:
         """Take a fragment; its layer window starts as the checkpoint has it."""
         if fragment is self.fragment:
             return
-        self.trained_on = ""
+        self.trained_on, self.swept = "", None
         self.fragment = fragment
         self.layers = default_layers(fragment, self.info)
 
@@ -115,7 +118,7 @@ class PredictModel:
         """Take a checkpoint; task and layer window follow it."""
         if path == self.checkpoint and info == self.info:
             return
-        self.trained_on = ""
+        self.trained_on, self.swept = "", None
         self.checkpoint, self.info = path, info
         self.others = tuple(other for other in self.others if other[0] != path)
         if info is not None:
@@ -182,7 +185,7 @@ class PredictModel:
             return ""
         flip = is_flipped(self.reverse_depth, self.info.reverse_depth)
         if self.depth_sweep:
-            return sweep_words(self.layer_bounds, self.info.depth, self.windows, flip)
+            return sweep_words(self.swept, self.layer_bounds, self.info.depth, self.windows, flip)
         own = ", the other checkpoints read theirs" if self.others and self._reads_own else ""
         return reading_order(self.layers, flip) + own
 
@@ -191,12 +194,23 @@ class PredictModel:
         return self.layers == default_layers(self.fragment, self.info)
 
     @property
+    def swept_layers(self) -> tuple[int, int] | None:
+        """First and end of the layers that the window slides over, half-open."""
+        return self.swept or self.layer_bounds
+
+    @property
     def windows(self) -> int:
         """Places of the sliding window, an ink layer each; 0: it does not slide."""
         if not self.depth_sweep or self.info is None or self.fragment is None:
             return 0
-        room = self.fragment.shape[0] - self.info.depth
-        return max(0, room // self.depth_sweep + 1)
+        first, end = self.swept_layers
+        return max(0, (end - first - self.info.depth) // self.depth_sweep + 1)
+
+    @property
+    def _layers_asked(self) -> tuple[int, int] | None:
+        if self.depth_sweep:
+            return self.swept
+        return None if self.others and self._reads_own else self.layers
 
     @property
     def problem(self) -> str | None:
@@ -217,9 +231,8 @@ class PredictModel:
     ) -> PredictionSettings:
         """The choices as the record that the core takes; plain: of the network itself, once."""
         more = {"symmetries": self.symmetries, "depth_sweep": self.depth_sweep or None}
-        open_layers = self.depth_sweep or (self.others and self._reads_own)
         return PredictionSettings(
-            layers=None if open_layers and not plain else self.layers,
+            layers=self.layers if plain else self._layers_asked,
             reverse_depth=self.reverse_depth,
             task=self.task or None,
             region=region,

@@ -46,11 +46,16 @@ def scale_line(fragment: Fragment | None, info: CheckpointInfo | None) -> str:
     return " · ".join(parts)
 
 
-def sweep_words(bounds: tuple[int, int], depth: int, windows: int, flip: bool) -> str:
-    """What a window of so many layers does that slides over all of them."""
+def sweep_words(
+    swept: tuple[int, int] | None, bounds: tuple[int, int], depth: int, windows: int, flip: bool
+) -> str:
+    """What a window of so many layers does that slides over these, or over all of them."""
+    layers = f"all {bounds[1] - bounds[0]} layers"
+    if swept is not None:
+        layers = f"layers {swept[0]}–{swept[1] - 1}"
     places = "1 window" if windows == 1 else f"{windows} windows"
     cost = "" if windows < 2 else f", {windows} × as long"
     return (
-        f"Depth sweep: all {bounds[1] - bounds[0]} layers, window of {depth}, {places}, each read "
+        f"Depth sweep: {layers}, window of {depth}, {places}, each read "
         f"{'down' if flip else 'up'}. An ink layer each{cost}."
     )

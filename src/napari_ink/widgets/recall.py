@@ -30,7 +30,16 @@ def recall(model: PredictModel, record: Mapping[str, Any]) -> None:
     windows = record.get("windows") or [asked["layers"]]
     model.choose_settings(asked["task"], tuple(windows[len(windows) // 2]), asked["reverse_depth"])
     recall_samples(model, asked)
+    model.swept = _swept(model, asked)
     model.choose_others(_others(record))
+
+
+def _swept(model: PredictModel, asked: Mapping[str, Any]) -> tuple[int, int] | None:
+    """The layers that a depth sweep was of; ``None``: all of them."""
+    bounds, layers = model.layer_bounds, tuple(asked["layers"])
+    if not model.depth_sweep or bounds is None or layers == bounds:
+        return None
+    return layers if bounds[0] <= layers[0] and layers[1] <= bounds[1] else None
 
 
 def recall_samples(model: PredictModel, asked: Mapping[str, Any]) -> None:

@@ -37,7 +37,8 @@ def ink_shape(model: PredictModel) -> tuple[tuple[int, ...], float, int]:
     fragment, info = model.fragment, model.info
     if model.depth_sweep:
         shape = (model.windows, *fragment.shape[1:])
-        return shape, (info.depth - 1) / 2, model.depth_sweep
+        first = model.swept_layers[0] - fragment.first_layer
+        return shape, first + (info.depth - 1) / 2, model.depth_sweep
     if info.arguments.get("collapse") != "none":
         return fragment.shape[1:], 0, 1
     return (info.depth, *fragment.shape[1:]), model.layers[0] - fragment.first_layer, 1
@@ -97,7 +98,7 @@ class Runner:
         self._side_by_side.naming = False
         name = ink_name(
             model.fragment.name,
-            model.layer_bounds if model.depth_sweep else model.layers,
+            model.swept_layers if model.depth_sweep else model.layers,
             model.layer_bounds,
             model.reverse_depth,
             settings.samples > 1,

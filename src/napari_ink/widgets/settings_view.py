@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible, QLabeledRangeSlider
 
 from napari_ink.widgets.form import Note, add_row, in_a_row, narrow, new_form
-from napari_ink.widgets.layer_window import fit_window
+from napari_ink.widgets.layer_window import fit_range, fit_window
 from napari_ink.widgets.maps_view import MapsControls
 from napari_ink.widgets.predict_model import PredictModel, Region
 from napari_ink.widgets.samples_view import SamplesControls
@@ -33,7 +33,7 @@ RUNTIMES = ("torch", "openvino", "openvino-int8")
 
 
 _SHOWN = ("fragment", "info", "layers", "task", "reverse_depth", "region")
-_SHOWN += ("depth_sweep", "others")
+_SHOWN += ("depth_sweep", "swept", "others")
 
 
 class SettingsView(QWidget):
@@ -187,10 +187,10 @@ class SettingsView(QWidget):
         self.task.setVisible(several)
         self.task_label.setVisible(several)
         bounds = model.layer_bounds
-        self.layers.setEnabled(bounds is not None and not model.depth_sweep)
+        self.layers.setEnabled(bounds is not None)
         if bounds is not None and model.layers is not None:
             self.layers.setRange(*bounds)
-            self.layers.setValue(model.layers)
+            self.layers.setValue(model.swept_layers if model.depth_sweep else model.layers)
         self.reversed.setChecked(model.reverse_depth)
         self.as_trained.setChecked(not model.reverse_depth)
         self.order.setText(model.reading_order)
@@ -232,8 +232,12 @@ class SettingsView(QWidget):
         model = self._model
         if model.info is None or model.layer_bounds is None:
             return
-        depth = min(model.info.depth, model.fragment.shape[0])
-        model.layers = fit_window(value, model.layers, depth, model.layer_bounds)
+        depth, bounds = min(model.info.depth, model.fragment.shape[0]), model.layer_bounds
+        if model.depth_sweep:
+            swept = fit_range(value, model.swept_layers, depth, bounds)
+            model.swept = None if swept == bounds else swept
+        else:
+            model.layers = fit_window(value, model.layers, depth, bounds)
         self._fill()  # also when nothing changed: the handle has to go back
 
     def _on_direction(self, reverse: bool) -> None:

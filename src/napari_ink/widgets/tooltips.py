@@ -23,7 +23,7 @@ PREDICT = {
     "layers": (
         "Which layers of the stack the network sees, numbered as they are stored. Drag either "
         "handle; the window keeps the depth that the network was trained with. It matters: try "
-        "others on a small region."
+        "others on a small region. With a depth sweep, the layers that the window slides over."
     ),
     "as_trained": "Layers in the order in which the checkpoint learned them.",
     "reversed": (
