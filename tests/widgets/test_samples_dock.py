@@ -293,6 +293,15 @@ def test_layers_of_a_prediction_are_saved(viewer, headless, tmp_path):
         layer_of(viewer, "spread").save(str(tmp_path / "b.ink.png"), plugin="napari-ink")
 
 
+def test_that_int8_takes_no_samples_is_said_as_soon_as_it_is_chosen(dock):
+    dock.settings.runtime.setCurrentText("openvino-int8")
+    assert not dock.run.predict.isEnabled()
+    assert "int8" in status(dock)
+    dock.settings.runtime.setCurrentText("torch")
+    assert dock.run.predict.isEnabled()
+    assert "int8" not in status(dock)
+
+
 def test_marks_are_clicked_and_reached_by_keyboard(dock, qtbot):
     slider = dock.settings.samples.slider
     for value, mark in slider.marks.items():

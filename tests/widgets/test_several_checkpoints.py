@@ -15,7 +15,7 @@ from test_samples_dock import (  # noqa: F401 (fixtures)
 
 from napari_ink.inference.settings import PredictionSettings
 from napari_ink.inference.store import PredictionStore
-from napari_ink.widgets.prediction_request import PredictionRequest, store_path
+from napari_ink.widgets.prediction_request import PredictionRequest, file_fingerprint, store_path
 
 
 @pytest.fixture
@@ -27,12 +27,12 @@ def another(gated, tmp_path):  # noqa: F811
 
     from napari_ink.models.checkpoint import load_checkpoint, save_checkpoint
 
-    def _another(name="another", **metadata):
+    def _another(name="another", scale=0.1, **metadata):
         model = load_checkpoint(gated)
         torch.manual_seed(1)
         with torch.no_grad():
             for parameter in model.parameters():
-                parameter.add_(0.1 * torch.randn_like(parameter))
+                parameter.add_(scale * torch.randn_like(parameter))
         path = tmp_path / f"{name}.safetensors"
         save_checkpoint(path, model, replace(model.info, **metadata))
         return path
@@ -128,25 +128,69 @@ def test_that_another_learned_from_this_fragment_is_said(one, qtbot, another):
 
 
 def test_the_name_of_the_result_depends_on_every_checkpoint(one, another, tmp_path):
-    from napari_ink.models.checkpoint import read_info
+    from napari_ink.models.checkpoint import load_checkpoint
 
-    paths = [another("a"), another("b", voxel_size=15.0)]
-    others = [(path, read_info(path)) for path in paths]
-    names = {
-        store_path(
-            PredictionRequest(
-                one.model.fragment,
-                one.model.checkpoint,
-                PredictionSettings(),
-                tmp_path,
-                one.model.info,
-                chosen,
-            ),
-            one.model.info.fingerprint,
-        ).name
-        for chosen in ((), tuple(others[:1]), tuple(others))
-    }
-    assert len(names) == 3
+    paths = [another("a"), another("b", voxel_size=15.0), another("c", scale=0.2)]
+    prints = [file_fingerprint(path) for path in paths]
+    assert prints == [load_checkpoint(path).info.fingerprint for path in paths]
+    model = one.model
+    request = PredictionRequest(
+        model.fragment, model.checkpoint, PredictionSettings(), tmp_path, model.info
+    )
+    chosen = ((), prints[:1], prints[1:2], prints[2:], prints)
+    assert len({store_path(request, "first", others).name for others in chosen}) == 5
+
+
+def test_the_mean_with_another_second_checkpoint_is_another_prediction(
+    one, viewer, qtbot, another, preferences
+):
+    others = one.settings.maps.others
+    for name, scale in (("a", 0.1), ("b", 0.2)):  # alike but for their weights
+        others.add([another(name, scale=scale)])
+        run(one, qtbot)
+        assert status(one).startswith("Done: the mean of 2 passes")
+        others.removers[0].click()
+    assert len(list(preferences.iterdir())) == 2
+
+
+def test_a_checkpoint_that_is_gone_is_named_when_its_prediction_is_opened(
+    one,
+    viewer,
+    small_folder,  # noqa: F811
+    gated,  # noqa: F811
+    another,
+    tmp_path,
+):
+    from napari_ink import open_fragment, predict
+
+    kept, gone = another("kept"), another("gone", scale=0.2)
+    path, fragment = tmp_path / "three.ink.zarr", open_fragment(small_folder, voxel_size=16.0)
+    list(predict(fragment, [gated, kept, gone], PredictionSettings(tile=64), store=path))
+    gone.unlink()
+    viewer.open(path, plugin="napari-ink")
+    assert [other for other, _ in one.model.others] == [kept]
+    assert "gone.safetensors is no longer in" in one.run.notes.text()
+    assert "Predict does without it" in one.run.notes.text()
+    one.settings.maps.others.removers[0].click()  # now it is the user's own choice
+    assert "gone.safetensors" not in one.run.notes.text()
+
+
+def test_the_first_checkpoint_that_is_gone_is_named_too(
+    one,
+    viewer,
+    small_folder,  # noqa: F811
+    another,
+    tmp_path,
+):
+    from napari_ink import open_fragment, predict
+
+    gone, path = another("gone"), tmp_path / "one.ink.zarr"
+    fragment = open_fragment(small_folder, voxel_size=16.0)
+    list(predict(fragment, gone, PredictionSettings(tile=64), store=path))
+    gone.unlink()
+    viewer.open(path, plugin="napari-ink")
+    assert "gone.safetensors is no longer in" in one.run.notes.text()
+    assert one.run.predict.isEnabled()  # with the checkpoint that is chosen
 
 
 def test_a_long_name_leaves_the_dock_as_narrow_as_it_is(one, another):

@@ -58,8 +58,8 @@ def _problem_of_others(model: PredictModel) -> str | None:
 def doubts_of(model: PredictModel) -> list[str]:
     """What to know before trusting the result, one sentence each; those of the plan."""
     if model.info is None:
-        return []
+        return list(model.lost)
     infos = [model.info, *(info for _, info in model.others)]
     doubts = (doubt for info in infos for doubt in doubts_at_sight(model.fragment, info))
-    found = list(dict.fromkeys(doubts))
+    found = [*model.lost, *dict.fromkeys(doubts)]
     return [*found, model.trained_on] if model.trained_on else found

@@ -26,7 +26,7 @@ from napari_ink.widgets.keep_whole import KeepWhole
 from napari_ink.widgets.kept_in import KeptIn
 from napari_ink.widgets.opengl import make_canvas_current
 from napari_ink.widgets.predict_words import checkpoint_line, fragment_line, scale_line
-from napari_ink.widgets.recall import recall
+from napari_ink.widgets.recall import checkpoint_of, recall
 from napari_ink.widgets.region import RegionPicker
 from napari_ink.widgets.run_view import RunView
 from napari_ink.widgets.runner import Runner
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     import napari
 
 _WARM_UP_MS = 300  # after opening, so that the dock is drawn first
+_DECIDING = ("runtime", "task", "samples", "others", "depth_sweep")
 
 
 class PredictDock(QWidget):
@@ -117,6 +118,8 @@ class PredictDock(QWidget):
             (layers.removing, self._on_removing),
             (model.running, self._on_running),
             (model.trained_on, self._show_doubts),
+            (model.lost, self._show_doubts),
+            *((getattr(model, name), self._on_choice) for name in _DECIDING),
             (model.device, self._on_preference),
             (model.tile, self._on_preference),
             (model.info, self._on_shared_checkpoint),
@@ -180,14 +183,17 @@ class PredictDock(QWidget):
         Ink that a run has just begun says nothing of itself yet.
         """
         mine = carried(ink)
-        made = mine["provenance"].get("checkpoint", {})
-        if made and not self.model.running:
+        record = mine["provenance"]
+        if record and not self.model.running:
             for stack in filter(is_stack, self._viewer.layers):
                 if carried(stack).get("fragment") is mine["fragment"] is not None:
                     self.source.choose_layer(stack)
-            if made["path"] and Path(made["path"]).is_file():
-                self.source.choose_checkpoint(Path(made["path"]))
-                recall(self.model, mine["provenance"])
+            path = checkpoint_of(record)
+            if isinstance(path, Path):
+                self.source.choose_checkpoint(path)
+                recall(self.model, record)
+            else:
+                self.model.lost = (path,)
         if any(map(is_stack, self._viewer.layers)):
             self.side_by_side.show()
 
@@ -253,6 +259,9 @@ class PredictDock(QWidget):
 
     def _on_samples(self) -> None:
         remember_samples(self.model)
+
+    def _on_choice(self, _value) -> None:
+        """A choice that decides whether Predict can run."""
         self._show_ready()
 
     # --- the run --------------------------------------------------------------------------------

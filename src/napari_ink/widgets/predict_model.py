@@ -73,6 +73,8 @@ class PredictModel:
         Layers ``(first, end)`` that the window slides over; ``None``: all.
     others : tuple of (Path, CheckpointInfo)
         Further checkpoints, of which the ink is the mean.
+    lost : tuple of str
+        Which checkpoints of a prediction that was opened were not found again, a sentence each.
     trained_on : str
         That the checkpoint was trained on this fragment, once somebody has looked; empty: it was
         not, or nobody has.
@@ -103,6 +105,7 @@ class PredictModel:
     depth_sweep: int = 0
     swept: tuple[int, int] | None = None
     others: tuple[tuple[Path, CheckpointInfo], ...] = ()
+    lost: tuple[str, ...] = ()
     trained_on: str = ""
     running: bool = False
 
@@ -110,7 +113,7 @@ class PredictModel:
         """Take a fragment; its layer window starts as the checkpoint has it."""
         if fragment is self.fragment:
             return
-        self.trained_on, self.swept = "", None
+        self.trained_on, self.swept, self.lost = "", None, ()
         self.fragment = fragment
         self.layers = default_layers(fragment, self.info)
 
@@ -118,7 +121,7 @@ class PredictModel:
         """Take a checkpoint; task and layer window follow it."""
         if path == self.checkpoint and info == self.info:
             return
-        self.trained_on, self.swept = "", None
+        self.trained_on, self.swept, self.lost = "", None, ()
         self.checkpoint, self.info = path, info
         self.others = tuple(other for other in self.others if other[0] != path)
         if info is not None:
@@ -128,7 +131,7 @@ class PredictModel:
     def choose_others(self, others: Sequence[tuple[Path, CheckpointInfo]]) -> None:
         """Take further checkpoints, each once."""
         found = {path: info for path, info in others if path != self.checkpoint}
-        self.trained_on = ""
+        self.trained_on, self.lost = "", ()
         self.others = tuple(found.items())
 
     def choose_settings(self, task: str, layers: tuple[int, int], reverse_depth: bool) -> None:

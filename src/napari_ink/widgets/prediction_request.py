@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_ink.errors import CheckpointError
 from napari_ink.inference.settings import MONTE_CARLO, PredictionSettings
 from napari_ink.widgets.folders import file_name
 
@@ -41,7 +43,24 @@ class PredictionRequest:
     others: tuple[tuple[Path, CheckpointInfo], ...] = ()
 
 
-def store_path(request: PredictionRequest, checkpoint: str) -> Path:
+def file_fingerprint(checkpoint: Path) -> str:
+    """What tells a checkpoint's file from all others, without loading the network.
+
+    Raises
+    ------
+    CheckpointError
+        When it cannot be read.
+    """
+    try:
+        with checkpoint.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot read {checkpoint} ({error.strerror or error})", "choose it again"
+        ) from error
+
+
+def store_path(request: PredictionRequest, checkpoint: str, others: Sequence[str] = ()) -> Path:
     """Where this prediction is kept: the same question always leads to the same place.
 
     The question is what was asked, not what the plan makes of it: a tile chosen from today's free
@@ -51,7 +70,9 @@ def store_path(request: PredictionRequest, checkpoint: str) -> Path:
     ----------
     request : PredictionRequest
     checkpoint : str
-        Fingerprint of the checkpoint; those of the others are in the request.
+        Its fingerprint.
+    others : sequence of str
+        Those of the further checkpoints.
     """
     fragment, asked = request.fragment, asdict(request.settings)
     del asked["focus"]
@@ -64,7 +85,6 @@ def store_path(request: PredictionRequest, checkpoint: str) -> Path:
         del asked["experts_off"]
     mask = getattr(fragment.mask, "path", None)
     edited = os.stat(mask).st_mtime_ns if mask and os.path.exists(mask) else None
-    others = [info.fingerprint for _, info in request.others]
     checkpoint = [checkpoint, *others] if others else checkpoint  # else the question as it was
     question = json.dumps([fragment.fingerprint(), edited, checkpoint, asked], default=str)
     key = hashlib.sha256(question.encode()).hexdigest()[:8]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from napari_ink.errors import CheckpointError, PredictionError
 from napari_ink.inference.settings import TileDone
-from napari_ink.widgets.prediction_request import PredictionRequest, store_path
+from napari_ink.widgets.prediction_request import PredictionRequest, file_fingerprint, store_path
 from napari_ink.widgets.warm_up import keep_triton_out
 from napari_ink.widgets.worker_thread import step_back
 
@@ -94,7 +94,8 @@ def _steps(request: PredictionRequest, stop: Event) -> Iterator[Record]:
     for other, info in request.others:
         if read_info(other) != info:
             raise _changed(other)
-    path = store_path(request, model.info.fingerprint)
+    others = [file_fingerprint(other) for other, _ in request.others]
+    path = store_path(request, model.info.fingerprint, others)
     settings = as_recorded(path, request.settings)
     if request.others:
         model = Ensemble([request.checkpoint, *(other for other, _ in request.others)])

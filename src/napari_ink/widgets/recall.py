@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,18 @@ from napari_ink.inference.symmetries import NAMES as SYMMETRIES
 if TYPE_CHECKING:
     from napari_ink.models.checkpoint import CheckpointInfo
     from napari_ink.widgets.predict_model import PredictModel
+
+
+def checkpoint_of(record: Mapping[str, Any]) -> Path | str:
+    """The file of a prediction's first checkpoint, or the sentence that it was not found again.
+
+    Parameters
+    ----------
+    record : mapping
+        ``PredictionStore.provenance``.
+    """
+    found = _found(record["checkpoint"])
+    return found if isinstance(found, str) else found[0]
 
 
 def recall(model: PredictModel, record: Mapping[str, Any]) -> None:
@@ -31,7 +42,9 @@ def recall(model: PredictModel, record: Mapping[str, Any]) -> None:
     model.choose_settings(asked["task"], tuple(windows[len(windows) // 2]), asked["reverse_depth"])
     recall_samples(model, asked)
     model.swept = _swept(model, asked)
-    model.choose_others(_others(record))
+    others = [_found(member["checkpoint"]) for member in record.get("members", ())[1:]]
+    model.choose_others([other for other in others if not isinstance(other, str)])
+    model.lost = tuple(other for other in others if isinstance(other, str))
 
 
 def _swept(model: PredictModel, asked: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -58,14 +71,17 @@ def recall_samples(model: PredictModel, asked: Mapping[str, Any]) -> None:
         setattr(model, name, None if asked[name] == own else asked[name])
 
 
-def _others(record: Mapping[str, Any]) -> list[tuple[Path, CheckpointInfo]]:
-    """The further checkpoints that a prediction records, as far as their files are there."""
+def _found(made: Mapping[str, Any]) -> tuple[Path, CheckpointInfo] | str:
+    """A recorded checkpoint where it was, or why it is not taken back into the dock."""
     from napari_ink.models.checkpoint import read_info
 
-    found = []
-    for member in record.get("members", ())[1:]:
-        path = member["checkpoint"].get("path")
-        if path and Path(path).is_file():
-            with suppress(InkError):  # another file by now
-                found.append((Path(path), read_info(Path(path))))
-    return found
+    if not made["path"]:
+        return "a network of this prediction came from no file: Predict does without it"
+    path = Path(made["path"])
+    if not path.is_file():
+        gone = f"{path.name} is no longer in {path.parent}"
+        return f"a checkpoint of this prediction, {gone}: Predict does without it"
+    try:
+        return path, read_info(path)
+    except InkError as error:  # another file by now
+        return f"a checkpoint of this prediction cannot be read ({error.problem})"
