@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from napari_ink.widgets.experts_model import ExpertsModel
 
 _ROW, _PAIRED_ROW = 22, 36  # px
-_AROUND = 74  # px: legend and axis
+_LEGEND, _AXIS = 20, 40  # px: a row of names above the bars, scale and its name below
+_LEFT, _LETTER, _RIGHT = 8, 7, 12  # px: beside the bars, with so many a letter of their names
+_CHANNELS_LEFT = 44  # px: their numbers and what these are
+_A_ROW = 5  # names in the legend
 _CHANNELS = (160, 14, 460)  # px: at least, a channel, at most
 _STEPS = {
     Qt.Key.Key_Up: (-1, 0),
@@ -44,7 +47,7 @@ class GateCanvas(FigureCanvasQTAgg):
     """
 
     def __init__(self, model: ExpertsModel, background: str, text: str) -> None:
-        super().__init__(Figure(layout="constrained", facecolor=background))
+        super().__init__(Figure(facecolor=background))
         self._model = model
         self._look = {
             "axes.facecolor": background,
@@ -56,6 +59,7 @@ class GateCanvas(FigureCanvasQTAgg):
         }
         self._text = text
         self._axes = self._mark = self._clean = None
+        self._left, self._above = _LEFT, _LEGEND  # px
         self.setMinimumWidth(100)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName("Gate chart")
@@ -104,20 +108,41 @@ class GateCanvas(FigureCanvasQTAgg):
         if event.reason() != Qt.FocusReason.MouseFocusReason and self._model.at is None:
             self._model.step()
 
+    def resizeEvent(self, event) -> None:
+        """Legend and names keep their room, the bars take the rest."""
+        super().resizeEvent(event)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Place the bars; matplotlib's own layout draws everything a second time to find out."""
+        width, height = self.width(), self.height()
+        if self._axes is not None and width > self._left + _RIGHT:
+            self.figure.subplots_adjust(
+                left=self._left / width,
+                right=1 - _RIGHT / width,
+                bottom=_AXIS / height,
+                top=1 - self._above / height,
+            )
+
     def _draw_rows(self) -> None:
         model = self._model
         axes = self._axes = self.figure.subplots()
+        columns = _A_ROW if len(model.experts) <= _A_ROW else 3
+        self._above = 4 + _LEGEND * -(-len(model.experts) // columns)
+        around = self._above + _AXIS
         sides = model.sides
         if model.block:
             least, each, most = _CHANNELS
-            self.setFixedHeight(_AROUND + min(max(least, each * len(model.rows)), most))
+            self.setFixedHeight(around + min(max(least, each * len(model.rows)), most))
+            self._left = _CHANNELS_LEFT
             draw_channels(axes, sides[0], model.block)
             axes.set(xlabel="gate, %", ylabel="output channel", ylim=(len(model.rows) - 0.5, -0.5))
             axes.yaxis.get_major_locator().set_params(integer=True)
         else:
             labels, at = bar_labels(sides[0]), bar_places(sides[0])
             pair = len(sides) == 2
-            self.setFixedHeight(_AROUND + (_PAIRED_ROW if pair else _ROW) * len(labels))
+            self.setFixedHeight(around + (_PAIRED_ROW if pair else _ROW) * len(labels))
+            self._left = _LEFT + _LETTER * max(map(len, labels))
             for k, side in enumerate(sides):
                 shift = PAIR * (2 * k - 1) if pair else 0.0
                 draw_stacked(axes, side, True, 7.5, 0.4 if pair else 0.82, shift)
@@ -131,8 +156,9 @@ class GateCanvas(FigureCanvasQTAgg):
         self.figure.legend(
             handles[: len(model.experts)],
             names[: len(model.experts)],
-            loc="outside upper left",
-            ncols=5 if len(model.experts) <= 5 else 3,
+            loc="upper left",
+            ncols=columns,
+            borderaxespad=0.2,
             frameon=False,
             handlelength=1.3,
             handleheight=1.2,
@@ -144,6 +170,7 @@ class GateCanvas(FigureCanvasQTAgg):
             (0, 0), 1, 1, fill=False, ec=self._text, lw=2.4, animated=True, clip_on=False
         )
         axes.add_patch(self._mark)
+        self._make_room()
 
     def _frame(self) -> None:
         segment = self._model.segment
