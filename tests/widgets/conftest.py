@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 from dataclasses import replace
 
@@ -16,6 +17,22 @@ with contextlib.suppress(ImportError):
 
 DEPTH, HEIGHT, WIDTH = 8, 320, 480
 VOXEL = 16.0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_collections():
+    """Leaves what was imported out of all garbage collections: napari's fixture does four a window.
+
+    Each took a tenth of a second over the modules of torch and napari, which stay anyway.
+    """
+    import napari.viewer
+    import torch  # noqa: F401
+
+    assert napari.viewer
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
@@ -115,6 +132,26 @@ def viewer(make_napari_viewer_proxy, preferences):
     viewer = make_napari_viewer_proxy(show=True)
     viewer.window.resize(1280, 800)
     return viewer
+
+
+@pytest.fixture
+def put_in(viewer):
+    """Adds a prediction as the reader gives it: the stack and its ink, but no dock and no more.
+
+    Every layer and every dock that a test has no use for takes it a fifth of a second.
+    """
+    from napari_ink._layers import carried, is_stack
+    from napari_ink._prediction_layers import prediction_layer_data
+
+    def _put_in(path, roles=("stack", "ink")):
+        stacks = [layer for layer in viewer.layers if is_stack(layer)]
+        for data, arguments, _ in prediction_layer_data(str(path), stacks):
+            if arguments["metadata"]["napari_ink"]["role"] in roles:
+                layer = viewer.add_image(data, **arguments)
+        assert carried(layer)["role"] == "ink"
+        return layer
+
+    return _put_in
 
 
 @pytest.fixture

@@ -24,7 +24,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_ink._layers import is_stack
 from napari_ink.analysis.blind_review_file import SUFFIX, ReviewFile
 from napari_ink.analysis.blind_review_pictures import Pair
 from napari_ink.analysis.blind_review_tally import tally
@@ -72,15 +71,10 @@ def alone(viewer):
 
 
 @pytest.fixture
-def dock(viewer, stores, qtbot):
+def dock(viewer, stores, put_in):
     """The dock over both predictions, whose layers are called as their files are."""
-    from napari_ink._prediction_layers import prediction_layer_data
-
-    for name in NAMES:  # with the stack, as the reader gives them, but without its Predict dock
-        stacks = [layer for layer in viewer.layers if is_stack(layer)]
-        for data, arguments, _ in prediction_layer_data(str(stores / f"{name}.ink.zarr"), stacks):
-            viewer.add_image(data, **arguments)
-        viewer.layers[-1].name = f"{name} ink"
+    for name in NAMES:
+        put_in(stores / f"{name}.ink.zarr", ("stack", "ink label", "ink")).name = f"{name} ink"
     _, dock = viewer.window.add_plugin_dock_widget("napari-ink", "Blind review")
     dock.form.regions.setValue(6)
     dock.form.side.setValue(0.64)  # mm: 40 px

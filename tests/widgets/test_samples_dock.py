@@ -80,7 +80,7 @@ def slow(monkeypatch):
     def slowly(*args, **kwargs):
         for tile in run_plan(*args, **kwargs):
             yield tile
-            time.sleep(0.2)
+            time.sleep(0.08)
 
     monkeypatch.setattr(predict, "run_plan", slowly)
 

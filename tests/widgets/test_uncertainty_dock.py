@@ -13,7 +13,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLabel
 
-from napari_ink._layers import carried, is_ink, is_stack
+from napari_ink._layers import DOUBTS, carried, is_ink, is_stack
 from napari_ink._preferences import read_preferences
 from napari_ink.analysis.evaluate import evaluate
 from napari_ink.analysis.uncertain import uncertain_places
@@ -84,14 +84,13 @@ def dock(viewer):
 
 
 @pytest.fixture
-def doubted(dock, viewer, sampled_stores, qtbot):
-    """Opens a prediction and waits until the dock has read it."""
+def doubted(dock, put_in, sampled_stores, qtbot):
+    """Shows a prediction and waits until the dock has read it."""
 
-    def _doubted(name="map"):
-        viewer.open(sampled_stores / f"{name}.ink.zarr", plugin="napari-ink")
+    def _doubted(name="map", roles=("stack", "ink")):
+        ink = put_in(sampled_stores / f"{name}.ink.zarr", roles)
         qtbot.waitUntil(lambda: not dock.reader.running, timeout=20_000)
-        qtbot.wait(50)
-        return next(layer for layer in reversed(list(viewer.layers)) if is_ink(layer))
+        return ink
 
     return _doubted
 
@@ -140,8 +139,10 @@ def test_samples_and_standard_error_stand_in_words(dock, doubted, sampled_stores
 # --- places --------------------------------------------------------------------------------------
 
 
-def test_rings_lie_on_the_hills_in_the_cell_of_the_ink(dock, viewer, doubted, qtbot):
-    ink = doubted()
+def test_rings_lie_on_the_hills_in_the_cell_of_the_ink(dock, viewer, sampled_stores, qtbot):
+    viewer.open(sampled_stores / "map.ink.zarr", plugin="napari-ink")  # with all of its layers
+    qtbot.waitUntil(lambda: not dock.reader.running, timeout=20_000)
+    ink = next(layer for layer in viewer.layers if is_ink(layer))
     dock.shared.side_by_side.show()
     find(dock, qtbot)
     rings = dock.layers.places
@@ -263,7 +264,7 @@ def test_a_store_that_is_gone_is_said(dock, viewer, doubted, sampled_stores, tmp
 
 
 def test_samples_a_block_are_shown_where_they_differ(dock, viewer, doubted, qtbot):
-    ink = doubted("uneven")
+    ink = doubted("uneven", ("stack", *DOUBTS, "ink"))
     dock.shared.side_by_side.show()
     assert "2 to 30 samples a block" in dock.source.words.text()
     assert dock.source.samples.isVisible()
@@ -286,15 +287,14 @@ def test_samples_a_block_are_shown_where_they_differ(dock, viewer, doubted, qtbo
     assert not dock.source.samples.isChecked()
 
 
-def test_a_prediction_that_grows_is_read_again(
-    dock, viewer, doubted, sampled_stores, tmp_path, qtbot
-):
+def test_a_prediction_that_grows_is_read_again(dock, put_in, sampled_stores, tmp_path, qtbot):
+    dock._read_soon.setTimeout(200)
     path = shutil.copytree(sampled_stores / "uneven.ink.zarr", tmp_path / "grows.ink.zarr")
     group = zarr.open_group(path, mode="r+")
     record = PredictionStore.open(path).attributes
     none = packed(np.zeros(record["blocks"]["shape"], bool))
     group.update_attributes({"napari_ink": record | {"state": "running", "finished": none}})
-    viewer.open(path, plugin="napari-ink")
+    put_in(path)
     qtbot.waitUntil(lambda: dock.model.report is not None, timeout=20_000)
     assert "Not finished" in dock.source.words.text()
     dock.source.samples.click()
@@ -328,14 +328,14 @@ def bound(viewer):
     return {str(key): action for key, action in viewer.keymap.items()}
 
 
-def test_closing_gives_the_keys_back_and_stops_what_runs(viewer, sampled_stores, qtbot):
+def test_closing_gives_the_keys_back_and_stops_what_runs(viewer, put_in, sampled_stores, qtbot):
     def mine(_):
         pass
 
     viewer.bind_key("N", mine)
     _, dock = viewer.window.add_plugin_dock_widget("napari-ink", "Ink uncertainty")
     assert bound(viewer)["N"] is not mine
-    viewer.open(sampled_stores / "map.ink.zarr", plugin="napari-ink")
+    put_in(sampled_stores / "map.ink.zarr")
     qtbot.waitUntil(lambda: dock.model.report is not None, timeout=20_000)
     dock.places.find.click()
     finder = dock.finder
