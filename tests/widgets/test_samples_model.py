@@ -17,9 +17,9 @@ from napari_ink.widgets.samples_words import samples_note
 from napari_ink.widgets.sweep_model import for_a_look
 
 
-def a_model(architecture="repmode", side=64, **arguments) -> PredictModel:
+def a_model(architecture="repmode", side=64, layers=16, **arguments) -> PredictModel:
     model = PredictModel()
-    volume = np.broadcast_to(np.uint8(0), (16, side, side))
+    volume = np.broadcast_to(np.uint8(0), (layers, side, side))
     model.choose_fragment(Fragment.from_array(volume, voxel_size=8.0))
     arguments = {"collapse": "conv2d", "levels": 2, "dropout": 0.2, "gate_noise": 0.5} | arguments
     info = CheckpointInfo(architecture, arguments, ("ink",), 16, {}, voxel_size=8.0)
@@ -86,6 +86,15 @@ def test_on_a_large_fragment_chosen_samples_cost_half():
     assert "About 21 ×" in samples_note(model)
     model.region = Region.VISIBLE  # may be too small to choose for
     assert "About 43 ×" in samples_note(model)
+
+
+def test_a_depth_sweep_takes_its_passes_at_every_place():
+    model = a_model(layers=32)
+    model.samples, model.depth_sweep = 60, 4
+    assert model.windows == 5
+    assert "About 215 ×" in samples_note(model)
+    model.samples, model.symmetries = 1, "flips"
+    assert "About 20 ×" in samples_note(model)
 
 
 def test_samples_that_would_all_be_the_same_are_told_of():

@@ -120,6 +120,12 @@ def test_a_failure_is_told_in_the_window(dock, qtbot, monkeypatch):
     assert not dialog.take.isEnabled()
 
 
+def test_what_to_know_of_a_look_stands_in_sentences(dock, qtbot):
+    dialog = finished(opened(dock, qtbot, "probe"), qtbot)
+    dialog._on_notice("the emptiest place is not empty")
+    assert dialog.notes.text().endswith("⚠ The emptiest place is not empty")
+
+
 def test_every_control_has_a_tooltip(dock, qtbot):
     dialog = finished(opened(dock, qtbot), qtbot)
     for kind in (QAbstractButton, QListWidget, QProgressBar):

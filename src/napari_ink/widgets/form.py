@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
+from collections.abc import Sequence
+
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -17,7 +19,7 @@ from qtpy.QtWidgets import (
 
 _LABEL_WIDTH = 74  # px; the longest label of the docks
 MARGIN = 8
-_WIDTH = 320  # px, of a dock
+_WIDTH = 334  # px, of a dock: the widest row, and a scroll bar beside it
 
 
 def add_row(form: QFormLayout, text: str, field: QWidget, buddy: QWidget | None = None) -> QLabel:
@@ -82,6 +84,11 @@ def scroll_in(dock: QWidget, *views: QWidget) -> None:
     dock.setMinimumWidth(_WIDTH)
 
 
+def warnings_text(notes: Sequence[str]) -> str:
+    """What to know, a line each, as sentences."""
+    return "\n".join(f"⚠ {note[:1].upper()}{note[1:]}" for note in notes)
+
+
 class Note(QLabel):
     """Text that explains: wraps, is as tall as it needs, and hides while there is none.
 
@@ -96,9 +103,8 @@ class Note(QLabel):
         super().__init__()
         self.setWordWrap(True)
         self.setTextFormat(Qt.TextFormat.PlainText)
-        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        policy.setHeightForWidth(True)
-        self.setSizePolicy(policy)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._height = 0
         if small:
             self.setStyleSheet("font-size: 11px;")
         self.setText(text)
@@ -116,7 +122,16 @@ class Note(QLabel):
         super().resizeEvent(event)
         self._fit()
 
+    def sizeHint(self) -> QSize:
+        """As tall as the text is at the width it has."""
+        return QSize(super().sizeHint().width(), self._height)
+
+    def minimumSizeHint(self) -> QSize:
+        """No text is cut off."""
+        return QSize(super().minimumSizeHint().width(), self._height)
+
     def _fit(self) -> None:
         height = self.heightForWidth(self.width()) if self.width() > 0 else -1
-        if height >= 0 and height != self.height():
-            self.setFixedHeight(height)
+        if height >= 0 and height != self._height:
+            self._height = height
+            self.updateGeometry()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_ink.widgets.form import Note
+from napari_ink.widgets.form import Note, warnings_text
 from napari_ink.widgets.tooltips import PREDICT as TIPS
 
 
@@ -81,7 +81,7 @@ class RunView(QWidget):
 
     def show_notes(self, notes: list[str]) -> None:
         """Warnings, one a paragraph."""
-        self.notes.setText("\n".join(f"⚠ {note[:1].upper()}{note[1:]}" for note in notes))
+        self.notes.setText(warnings_text(notes))
 
     def show_ink(self, there: bool, side_by_side: bool) -> None:
         """Whether there is ink to look at, and how it is shown."""

@@ -24,7 +24,8 @@ def samples_note(model: PredictModel) -> str:
     if model.info is None:
         return ""
     if model.others and not model.samples_asked:
-        members, maps = 1 + len(model.others), model.ways * (1 + len(model.others))
+        members = 1 + len(model.others)
+        maps = model.ways * members * max(1, model.windows)
         turned = f", each turned {model.ways} ways" if model.ways > 1 else ""
         return (
             f"The mean of {members} checkpoints{turned}: where they differ, ink is uncertain. "
@@ -33,7 +34,7 @@ def samples_note(model: PredictModel) -> str:
     if model.ways > 1 and not model.samples_asked:
         return (
             f"The mean of {model.ways} ways to turn the fragment: where they differ, ink is "
-            f"uncertain. About {model.ways} × as long as a single pass."
+            f"uncertain. About {model.ways * max(1, model.windows)} × as long as a single pass."
         )
     if not model.can_sample:
         return "One pass only: this network has no gates, so no parts of it can be switched off."
@@ -68,7 +69,7 @@ def passes(model: PredictModel, dropout: float) -> float:
     windows = trial_windows(2 ** model.info.arguments.get("levels", 0), model.info.halo or 0, None)
     large = model.region is Region.PAPYRUS and is_worth_choosing(height * width, windows)
     chosen = large and not model.others  # of several checkpoints samples come as they are
-    return max(1.0, cost * _CHOSEN if chosen else cost)
+    return max(1.0, cost * _CHOSEN if chosen else cost) * max(1, model.windows)
 
 
 def pass_word(plan: PredictionPlan) -> str:

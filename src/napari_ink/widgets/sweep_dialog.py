@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QDialog, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_ink.widgets.form import Note
+from napari_ink.widgets.form import Note, warnings_text
 from napari_ink.widgets.prediction_request import PredictionRequest
 from napari_ink.widgets.sweep_job import LookJob, Steps, probe_steps, sweep_steps
 from napari_ink.widgets.sweep_maps import MapList
@@ -45,6 +45,7 @@ class LookDialog(QDialog):
         self.maps, self.bar = MapList(), QProgressBar()
         self.stop = QPushButton("&Stop")
         self._trouble = ""
+        self._notices: list[str] = []
         self._build()
         job = self._job = LookJob(steps, request)
         job.total.connect(self._on_total)
@@ -100,7 +101,8 @@ class LookDialog(QDialog):
         self.status.setText(f"{one.index} of {one.total}")
 
     def _on_notice(self, text: str) -> None:
-        self.notes.setText("\n".join(filter(None, (self.notes.text(), text))))
+        self._notices.append(text)
+        self.notes.setText(warnings_text(self._notices))
 
     def _on_failed(self, problem: str) -> None:
         self._trouble = problem

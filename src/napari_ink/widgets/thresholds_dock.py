@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QFileDialog, QFrame, QScrollArea, QShortcut, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QShortcut, QWidget
 from superqt.utils import qdebounced
 
 from napari_ink._layers import is_ink
 from napari_ink._preferences import read_preferences, remember
-from napari_ink.widgets.form import MARGIN, Note
+from napari_ink.widgets.form import Note, scroll_in
 from napari_ink.widgets.tabs import join_tabs
 from napari_ink.widgets.thresholds_actions import ActionsView
 from napari_ink.widgets.thresholds_commit import FILTERS
@@ -58,23 +58,8 @@ class ThresholdsDock(QWidget):
         QTimer.singleShot(0, self._join_tabs)
 
     def _build(self) -> None:
-        inside = QWidget()
-        layout = QVBoxLayout(inside)
-        layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
-        layout.setSpacing(8)
         self._views = (self.source, self.sliders, self.scores, self.actions)
-        for view in (self.empty, *self._views):
-            layout.addWidget(view)
-        layout.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inside)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self.setMinimumWidth(320)
+        scroll_in(self, self.empty, *self._views)
 
     def _connect(self) -> None:
         source, actions, desk = self.source, self.actions, self.desk
