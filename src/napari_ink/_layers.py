@@ -42,6 +42,7 @@ DOUBTS = ("information", "spread")
 #: its blocks took, and places to look at.
 OVER_INK = (*DOUBTS, "samples", "places")
 _DOUBT_WORDS = {"spread": "uncertainty", "information": "disagreement"}
+_AVERAGED = (" 4 ways", " 8 ways", " checkpoints")  # how the names of means end
 _WAY_WORDS = {"turns": "each tile turned", "flips": "4 ways", "all": "8 ways"}
 _SCALE_SIZE = (12, 100)  # px
 _UNKNOWN = (0.16, 0.17, 0.2, 1.0)
@@ -288,8 +289,13 @@ def ink_name(
 
 
 def doubt_name(ink: str, role: str) -> str:
-    """Of the layer that shows how sure this ink is."""
-    return f"{ink.removesuffix(' sampled')} {_DOUBT_WORDS[role]}"
+    """Of the layer that shows how sure this ink is.
+
+    A single pass leaves no doubt, so that "sampled" is said only of what is a mean without samples,
+    too, and has doubts of its own.
+    """
+    plain = ink.removesuffix(" sampled")
+    return f"{ink if plain.endswith(_AVERAGED) else plain} {_DOUBT_WORDS[role]}"
 
 
 def ink_metadata(

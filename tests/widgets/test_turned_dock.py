@@ -104,6 +104,18 @@ def test_the_way_is_remembered_and_comes_back_with_what_is_opened(one, viewer, e
     assert layer_of(viewer, "spread").name == "small ink 4 ways uncertainty"
 
 
+def test_doubts_with_and_without_samples_have_names_of_their_own(one, viewer, qtbot):
+    turn(one, "flips")
+    for samples in (1, 4):
+        one.settings.samples.slider.number.setValue(samples)
+        run(one, qtbot)
+    names = [layer.name for layer in viewer.layers if is_doubt(layer)]
+    assert sorted(names) == [
+        f"small ink 4 ways {words}"
+        for words in ("disagreement", "sampled disagreement", "sampled uncertainty", "uncertainty")
+    ]
+
+
 def test_a_short_look_is_not_turned(one):
     turn(one, "all")
     assert one.model.settings().symmetries == "all"

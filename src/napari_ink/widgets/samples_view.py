@@ -13,7 +13,7 @@ from napari_ink.widgets.tooltips import PREDICT as TIPS
 
 _FOLLOWED = (
     *("samples", "tolerance", "dropout", "gate_noise", "seed"),
-    *("info", "fragment", "region", "symmetries", "others"),
+    *("info", "fragment", "region", "symmetries", "depth_sweep", "swept", "others"),
 )
 
 
