@@ -141,6 +141,29 @@ def test_an_opened_sweep_of_some_layers_is_not_one_of_all(dock, viewer, sweep):
     assert dock.model.settings().layers is None
 
 
+def test_beside_its_places_a_sweep_says_where_they_are(dock, viewer, sweep):
+    viewer.layers.clear()  # the prediction brings the stack, at the voxel size that it was told
+    viewer.open(sweep(depth_sweep=2, layers=(2, 8)).path, plugin="napari-ink")
+    words, ink = viewer.canvas.overlays.text, layer_of(viewer, "ink")
+    for z, there in ((0, False), (2, False), (3, True), (6, True), (7, False)):
+        viewer.dims.set_current_step(0, z)
+        assert (ink._slice.image.raw.size > 1) == there  # as napari has it
+        assert words.visible is not there
+    assert words.text == "no ink at this depth: it is at z 3 to 6"
+    ink.visible = False
+    viewer.dims.set_current_step(0, 0)
+    assert not words.visible
+    ink.visible = True
+    words.text, words.visible = "mine", True
+    viewer.dims.set_current_step(0, 1)
+    assert words.text == "mine"
+    words.visible = False
+    viewer.dims.set_current_step(0, 0)
+    assert words.visible
+    viewer.window.remove_dock_widget(dock)
+    assert (words.text, words.visible) == ("mine", False)
+
+
 def test_a_short_look_takes_the_chosen_layers_alone(dock):
     dock.settings.maps.sweep.setValue(2)
     look = dock.model.settings(plain=True)

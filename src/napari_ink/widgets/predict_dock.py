@@ -20,6 +20,7 @@ from napari_ink._preferences import read_preferences, remember
 from napari_ink.errors import InkError
 from napari_ink.widgets.asking import Asking
 from napari_ink.widgets.checkpoints import known_checkpoints
+from napari_ink.widgets.depth_hint import DepthHint
 from napari_ink.widgets.form import scroll_in
 from napari_ink.widgets.ink_buttons import InkButtons
 from napari_ink.widgets.keep_whole import KeepWhole
@@ -70,6 +71,7 @@ class PredictDock(QWidget):
         self.looks = SweepButtons(self.model, self.asking.look)
         self.kept_in = KeptIn(self.model, self.settings)
         self.ink_buttons = InkButtons(napari_viewer, self.run, self.side_by_side, self)
+        self.depth_hint = DepthHint(napari_viewer)
         scroll_in(self, self.empty, self.source, self.settings, self.looks, self.run)
         self._connect()
         stack = self.shared.stack
@@ -140,6 +142,7 @@ class PredictDock(QWidget):
         for signal, slot in self._outside():
             signal.disconnect(slot)
         self.ink_buttons.leave()
+        self.depth_hint.leave()
         self.settings.leave()
         self.looks.leave()
         self.training_check.close()
@@ -172,6 +175,7 @@ class PredictDock(QWidget):
         if inserted and is_doubt(inserted):
             show_scale(inserted)
         self.ink_buttons.show()
+        self.depth_hint.show()
         self._show_ready()
 
     def _on_removing(self, _event) -> None:
