@@ -36,8 +36,9 @@ _REFRESH_MS = 120
 class LiveInk:
     """Growing images, a layer for each, redrawn at most eight times a second.
 
-    How sure ink is can be told of two samples on. Its layers are there from the beginning, hidden,
-    because napari takes a tenth of a second for each; those of an earlier view are filled anew.
+    How sure ink is can be told of two samples on. Its layers come before the run begins, hidden,
+    because napari takes a tenth of a second for each, and one at a time, so that the window
+    goes on between them; those of an earlier view are filled anew.
 
     Parameters
     ----------
@@ -61,6 +62,7 @@ class LiveInk:
         self._ink: GrowingInk | None = None
         self._doubts: dict[str, GrowingInk] = {}
         self._doubt_layers: dict[str, Image] = {}
+        self._to_add: list[str] = []
         self._place: dict[str, Any] = {}
         self._earlier: dict[str, Image] = {}  # of this store, to be filled anew
         self._name = ""
@@ -78,7 +80,7 @@ class LiveInk:
         *,
         sampled: bool = False,
     ) -> Image:
-        """Add the layers, all unknown.
+        """Add the ink, all unknown; :meth:`add_next` adds the others.
 
         Parameters
         ----------
@@ -104,13 +106,20 @@ class LiveInk:
         self._place = ink_arguments(self.stack, len(shape), first, step)
         if sampled:
             self._doubts = {role: GrowingInk(shape, role) for role in DOUBTS}
-            names = {role: doubt_name(name, role) for role in DOUBTS}
             known = [layer.name for layer in self._viewer.layers if is_doubt(layer)]
-            for role in DOUBTS:
-                if names[role] not in known:  # which may be of this very store
-                    self._doubt_layers[role] = self._add(role, names[role], doubt_look())
+            # Others may be of this very store.
+            self._to_add = [role for role in DOUBTS if doubt_name(name, role) not in known]
         self.layer = self._add("ink", name, self._look)  # the last one is selected
         return self.layer
+
+    def add_next(self) -> bool:
+        """Add the next layer of how sure the ink is; whether there was one left to add."""
+        if self.layer is None or not self._to_add:
+            return False
+        role, selected = self._to_add.pop(0), set(self._viewer.layers.selection)
+        self._doubt_layers[role] = self._add(role, doubt_name(self._name, role), doubt_look())
+        self._viewer.layers.selection = selected
+        return True
 
     def _add(self, role: str, name: str, look: dict[str, Any]) -> Image:
         levels = (self._ink if role == "ink" else self._doubts[role]).levels

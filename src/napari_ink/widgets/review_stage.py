@@ -9,6 +9,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_ink._layers import AXES, MICROMETRE, carried, ink_look
+from napari_ink.widgets.grid import grid_state, set_grid
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
@@ -21,7 +22,6 @@ LEFT, RIGHT, HIDDEN = "left", "right", "hidden"
 _SPACING = 0.02
 _FILLED = 0.95  # of a cell by a region
 _FRAME = "gray"
-_GRID = ("enabled", "shape", "stride", "spacing")
 _CAMERA = ("center", "zoom", "angles")
 _LINKED = ("contrast_limits", "gamma", "colormap", "interpolation2d", "opacity")
 
@@ -67,7 +67,7 @@ class ReviewStage:
             "dims": (viewer.dims.ndisplay, tuple(viewer.dims.order), tuple(viewer.dims.point)),
         }
         self._side_by_side.hide()
-        self._before["grid"] = {name: getattr(grid, name) for name in _GRID}
+        self._before["grid"] = grid_state(grid)
         self._layers = []
         for layer in viewer.layers:
             shows = carried(layer).get("store") in stores
@@ -113,8 +113,7 @@ class ReviewStage:
             viewer.dims.order = order
             viewer.dims.set_point(range(len(point)), point)
         viewer.dims.ndisplay = ndisplay
-        for name in ("shape", "stride", "spacing", "enabled"):
-            setattr(grid, name, before["grid"][name])
+        set_grid(grid, **before["grid"])
         if before["side by side"]:
             self._side_by_side.show()
         viewer.layers.selection = {layer for layer in before["selection"] if layer in viewer.layers}
@@ -140,8 +139,7 @@ class ReviewStage:
         viewer.layers.selection = set(self._pictures)
         viewer.dims.ndisplay = 2
         viewer.dims.order = tuple(range(viewer.dims.ndim))
-        grid.shape, grid.stride, grid.spacing = (1, 2), 1, _SPACING
-        grid.enabled = True
+        set_grid(grid, shape=(1, 2), stride=1, spacing=_SPACING, enabled=True)
 
     def _look_at(self, extent: np.ndarray, pixel: float) -> None:
         viewer, camera = self._viewer, self._viewer.scene.camera

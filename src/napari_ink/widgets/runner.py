@@ -109,7 +109,16 @@ class Runner:
         self._live.begin(name, *ink_shape(model), sampled=model.averages)
         self._side_by_side.show()
         # The first drawing of a grid takes its time, and several times that beside a busy network.
-        QTimer.singleShot(_DRAWN_MS, job.start)
+        QTimer.singleShot(_DRAWN_MS, self._prepare)
+
+    def _prepare(self) -> None:
+        """Add one layer after the other, then begin; a dock that was closed begins nothing."""
+        if self._job is None:
+            return
+        if self._live.add_next():
+            QTimer.singleShot(_DRAWN_MS, self._prepare)
+        else:
+            self._job.start()
 
     def cancel(self) -> None:
         """Stop at the next block; what is finished stays in the store."""

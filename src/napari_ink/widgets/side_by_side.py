@@ -16,6 +16,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_ink._layers import OVER_INK, carried, is_ink, is_stack
+from napari_ink.widgets.grid import grid_state, set_grid
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
@@ -81,16 +82,13 @@ class SideBySide:
             self._arrange()
             return
         grid = self._viewer.canvas.grid
-        self._before = {
-            name: getattr(grid, name) for name in ("enabled", "shape", "stride", "spacing")
-        }
+        self._before = grid_state(grid)
         events = self._viewer.layers.events
         for signal in (events.inserted, events.removed, events.reordered):
             signal.connect(self._arrange)
         with self._same_view():
             self._arrange()
-            grid.spacing = _SPACING
-            grid.enabled = True
+            set_grid(grid, spacing=_SPACING, enabled=True)
         self.changed.emit(True)
 
     def hide(self) -> None:
@@ -105,8 +103,7 @@ class SideBySide:
         before, self._before = self._before, None
         grid = self._viewer.canvas.grid
         with self._same_view():
-            for name in ("shape", "stride", "spacing", "enabled"):
-                setattr(grid, name, before[name])
+            set_grid(grid, **before)
         for layer, visible in self._named:
             layer.name_overlay.visible = visible
         self._named.clear()
@@ -155,8 +152,7 @@ class SideBySide:
                 at = self._viewer.layers.index(layer)
                 if at != position:
                     self._viewer.layers.move(at, position)
-            grid = self._viewer.canvas.grid
-            grid.stride, grid.shape = stride, (1, columns)
+            set_grid(self._viewer.canvas.grid, stride=stride, shape=(1, columns))
             for layer in layers:
                 layer.events.visible.connect(self._arrange)  # once, however often it is called
             if self._naming:
