@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from napari.types import LayerData
+    from napari.viewer import Viewer
+    from qtpy.QtWidgets import QDockWidget
 
 SAMPLE_FRAGMENT = "fragment"
 SAMPLE_NAME = "sample"
@@ -38,15 +40,35 @@ def open_dock_soon() -> None:
 
 
 def open_dock() -> None:
-    """Open the Predict dock in the current viewer, with the visible top layer selected."""
+    """Open the Predict dock in the current viewer, with the visible top layer selected.
+
+    Whoever opened something for another dock of ours keeps that one in front.
+    """
     from napari import current_viewer
     from qtpy.QtCore import QTimer
 
     viewer = current_viewer()
     if viewer is None:
         return
+    front = _front_dock(viewer)
     viewer.window.add_plugin_dock_widget("napari-ink", "Predict ink", tabify=True)
+    if front is not None:
+        QTimer.singleShot(_SETTLED_MS, front.raise_)  # once the tabs are made
     QTimer.singleShot(_SETTLED_MS, viewer.reset_view)  # docks have taken room from the canvas
     visible = [layer for layer in viewer.layers if layer.visible]
     if visible:
         viewer.layers.selection.active = visible[-1]
+
+
+def _front_dock(viewer: Viewer) -> QDockWidget | None:
+    """The dock of ours that is seen, whichever it is."""
+    from qtpy.QtWidgets import QDockWidget
+
+    for name, widget in viewer.window.dock_widgets.items():
+        if not name.endswith("(napari-ink)") or widget.visibleRegion().isEmpty():
+            continue
+        dock = widget
+        while dock is not None and not isinstance(dock, QDockWidget):
+            dock = dock.parentWidget()
+        return dock
+    return None

@@ -92,12 +92,11 @@ def dock(viewer):
 
 
 @pytest.fixture
-def cut(dock, viewer, stores, qtbot):
-    """Opens a prediction and its label in the dock, and waits until they are counted."""
+def cut(dock, viewer, put_in, stores, qtbot):
+    """Shows a prediction and its label in the dock, and waits until they are counted."""
 
     def _cut(name="volume", label=True):
-        viewer.open(stores / f"{name}.ink.zarr", plugin="napari-ink")
-        ink = next(layer for layer in reversed(list(viewer.layers)) if is_ink(layer))
+        ink = put_in(stores / f"{name}.ink.zarr")
         if label:
             scale, units = ink.scale[-2:], ink.units[-2:]
             dock.source.choose_label(
@@ -136,6 +135,14 @@ def test_dock_is_the_front_tab_beside_the_others_of_the_plugin(viewer, qtbot):
     assert first.visibleRegion().isEmpty()
     assert not second.visibleRegion().isEmpty()
     assert second.width() >= 320
+
+
+def test_a_prediction_that_is_opened_for_it_leaves_it_in_front(dock, viewer, stores, qtbot):
+    viewer.open(stores / "map.ink.zarr", plugin="napari-ink")
+    qtbot.waitUntil(lambda: len(viewer.window.dock_widgets) == 2, timeout=5000)
+    qtbot.wait(400)  # tabs are made and raised
+    assert not dock.visibleRegion().isEmpty()
+    wait_counted(dock, qtbot)
 
 
 def test_scores_are_those_of_the_prediction_under_the_papyrus_mask(dock, cut):
