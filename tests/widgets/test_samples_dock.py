@@ -178,10 +178,11 @@ def test_stopped_in_the_first_sample_it_speaks_of_blocks(slow, dock, viewer, qtb
 
 def test_a_run_that_fails_at_once_leaves_no_empty_layers(dock, viewer, qtbot):
     dock.model.tile = 63  # not a multiple of what the network needs
-    before = list(viewer.layers)
+    before, selected = list(viewer.layers), set(viewer.layers.selection)
     with notification_manager:
         run(dock, qtbot)
     assert list(viewer.layers) == before
+    assert set(viewer.layers.selection) == selected != set()
     assert "63" in status(dock)
 
 

@@ -69,6 +69,7 @@ class LiveInk:
         self._fragment: Fragment | None = None
         self._record: tuple[str, dict] = ("", {})  # store and provenance
         self._hidden: list[Layer] = []
+        self._selected: set[Layer] = set()  # before it began
         self._refresh_soon = qthrottled(self._refresh, timeout=_REFRESH_MS)
 
     def begin(
@@ -94,6 +95,7 @@ class LiveInk:
             Whether there will be more samples than one.
         """
         self._name, self._fragment = name, fragment_of(self.stack)
+        self._selected = set(self._viewer.layers.selection)
         # The newest ink has the cell; the eye brings others back.
         self._hidden = [
             layer
@@ -109,7 +111,7 @@ class LiveInk:
             known = [layer.name for layer in self._viewer.layers if is_doubt(layer)]
             # Others may be of this very store.
             self._to_add = [role for role in DOUBTS if doubt_name(name, role) not in known]
-        self.layer = self._add("ink", name, self._look)  # the last one is selected
+        self.layer = self._add("ink", name, self._look)  # which is then selected
         return self.layer
 
     def add_next(self) -> bool:
@@ -193,6 +195,8 @@ class LiveInk:
                     self._viewer.layers.remove(mine)
             for other in self._hidden:
                 other.visible = True
+            layers = self._viewer.layers
+            layers.selection = self._selected & set(layers)
         elif ink is not None:
             for doubt in self._doubts.values():
                 if doubt.begun:
