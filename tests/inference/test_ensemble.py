@@ -165,6 +165,20 @@ def test_samples_are_taken_of_all_if_only_the_last_checkpoint_knows_dropout(tmp_
     assert [one["dropout"] for one in store.provenance["members"]] == [0.0, 0.3]
 
 
+@pytest.mark.parametrize("dropout", [None, 0.2])
+def test_checkpoints_that_were_trained_with_other_dropout_are_gone_on_with(tmp_path, dropout):
+    fragment, models = varied(0.1, 0.3)
+    some = asked(samples=2, dropout=dropout, gate_noise=None)
+    path, whole = tmp_path / "a.ink.zarr", tmp_path / "whole.ink.zarr"
+    list(predict(fragment, models, some, store=whole))
+    running = predict(fragment, models, some, store=path)
+    next(running)
+    running.close()
+    list(predict(fragment, models, replace(some, dropout=None), store=path))
+    found, expected = (np.asarray(PredictionStore.open(p).ink) for p in (path, whole))
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_a_block_within_the_tolerance_has_as_many_samples_of_each_checkpoint():
     fragment, models = varied(0.3, 0.3)
     for tolerance in (0.02, 0.03, 0.04, 0.05, 0.06):

@@ -130,8 +130,12 @@ def as_recorded(store: str | os.PathLike, settings: PredictionSettings) -> Predi
         for name in wanted
         if getattr(settings, name) in (None, "auto") and name in recorded
     }
-    if "members" in attributes:
-        left_open.pop("layers", None)  # each checkpoint has its own
+    if "members" in attributes:  # each checkpoint has its own, unless all were given the same
+        members = attributes["identity"]["members"]
+        first, *others = [(one["monte_carlo"] or {}) | {"layers": one["layers"]} for one in members]
+        for name in ("layers", "dropout", "gate_noise"):
+            if any(other.get(name) != first.get(name) for other in others):
+                left_open.pop(name, None)
     if "layers" in left_open:
         left_open["layers"] = tuple(left_open["layers"])
     return replace(settings, **left_open)
