@@ -8,8 +8,8 @@ minutes on two quiet cores, most of them for the reference.
 passes              wall time of a prediction with 60 samples, everything included (choosing,
                     folding, reading, writing), in wall times of a deterministic prediction of the
                     same fragment; those run before and after, and their mean counts
-rmse                root mean square, over the papyrus of a region, of its map against the mean of
-                    600 random samples of another seed
+rmse                root mean square, over the papyrus of four regions, of its map against the mean
+                    of 600 random samples of another seed
 rmse_random         the same of 60 random samples of a third seed
 rmse_expected       what the error of 60 random samples is on average: their standard deviation
                     over √60, and the reference's own error
@@ -55,20 +55,23 @@ def timed(fragment: Fragment, checkpoint: Path, out: Path, **settings) -> tuple[
     return seconds, PredictionStore.open(out).attributes["timing"]["network_seconds"]
 
 
-def region_of(shape: tuple[int, int], side: int) -> Box:
-    """The middle of a plane."""
-    y, x = ((size - side) // 2 for size in shape)
-    return Box(y, y + side, x, x + side)
+def regions_of(shape: tuple[int, int], side: int) -> list[Box]:
+    """The middles of the quarters of a plane."""
+    corners = [[(size * part // 4 - side // 2) for part in (1, 3)] for size in shape]
+    return [Box(y, y + side, x, x + side) for y in corners[0] for x in corners[1]]
 
 
-def maps_in(store: Path, region: Box) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation in a region, float64, from a store's moments."""
-    opened = PredictionStore.open(store)
-    moments = opened.samples.read(region)
-    count = moments.state[0].astype(np.float64)
-    spread = np.sqrt(moments.state[2] / np.maximum(count - 1, 1))
-    counted = count > 0
-    return np.where(counted, moments.mean, np.nan), np.where(counted, spread, np.nan)
+def maps_in(stores: list[Path], regions: list[Box]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation in regions, float64, from a store's moments each."""
+    means, spreads = [], []
+    for store, region in zip(stores, regions, strict=True):
+        moments = PredictionStore.open(store).samples.read(region)
+        count = moments.state[0].astype(np.float64)
+        counted = count > 0
+        spread = np.sqrt(moments.state[2] / np.maximum(count - 1, 1))
+        means.append(np.where(counted, moments.mean, np.nan).ravel())
+        spreads.append(np.where(counted, spread, np.nan).ravel())
+    return np.concatenate(means), np.concatenate(spreads)
 
 
 def rms(values: np.ndarray) -> float:
@@ -88,13 +91,21 @@ def measure(
         made = synthesise(77, height=side, width=side, voxel_size=info.voxel_size)
         write_fragment(made, folder / "fragment", "zarr")
         fragment = open_fragment(folder / "fragment")
-        region = region_of(fragment.shape[1:], region_side)
+        regions = regions_of(fragment.shape[1:], region_side)
 
         def run(name: str, **settings) -> tuple[float, float]:
             say(name)
             return timed(fragment, checkpoint, folder / f"{name}.ink.zarr", **settings)
 
-        run("warming", region=region)
+        def run_regions(name: str, **settings) -> tuple[float, list[Path]]:
+            names = [f"{name}-{number}" for number in range(len(regions))]
+            seconds = [
+                run(one, region=region, **settings)[0]
+                for one, region in zip(names, regions, strict=True)
+            ]
+            return sum(seconds), [folder / f"{one}.ink.zarr" for one in names]
+
+        run("warming", region=regions[0])
         before, _ = run("single")
         seconds, network = run("chosen", samples=60, tolerance=tolerance, **DRAWN)
         after, _ = run("single-again")
@@ -111,14 +122,15 @@ def measure(
             "tolerance": tolerance,
         }
         say(f"{found['passes']:.1f} passes for {found['samples']:.1f} samples")
-        only = {"region": region, "sampling": "random", **DRAWN}
-        one, _ = run("single-region", region=region)
-        sixty, _ = run("random", samples=60, seed=2, **only)
+        only = {"sampling": "random", **DRAWN}
+        one, _ = run_regions("single-region")
+        sixty, random = run_regions("random", samples=60, seed=2, **only)
         found["narrow"] = sixty / 60 / one
-        run("truth", samples=reference, seed=1, **only)
-        truth, spread = maps_in(folder / "truth.ink.zarr", region)
-        for name, suffix in (("chosen", ""), ("random", "_random")):
-            mean, deviation = maps_in(folder / f"{name}.ink.zarr", region)
+        _, known = run_regions("truth", samples=reference, seed=1, **only)
+        truth, spread = maps_in(known, regions)
+        chosen = [folder / "chosen.ink.zarr"] * len(regions)
+        for stores, suffix in ((chosen, ""), (random, "_random")):
+            mean, deviation = maps_in(stores, regions)
             found[f"rmse{suffix}"] = rms(mean - truth)
             found[f"spread_error{suffix}"] = rms(deviation - spread) / rms(spread)
         found["spread"] = rms(spread)
@@ -131,8 +143,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--checkpoint", type=Path, help="default: the sample")
-    parser.add_argument("--side", type=int, default=1536, help="of the fragment's plane, px")
-    parser.add_argument("--region", type=int, default=448, help="side of what is compared, px")
+    parser.add_argument("--side", type=int, default=3072, help="of the fragment's plane, px")
+    parser.add_argument("--region", type=int, default=192, help="side of each region, px")
     parser.add_argument("--reference", type=int, default=600, help="random samples")
     parser.add_argument("--tolerance", type=float, help="default: none")
     args = parser.parse_args()

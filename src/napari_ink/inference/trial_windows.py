@@ -20,9 +20,10 @@ PLACES = 12
 INSIDE = 32
 #: Trying is worth it on maps this many times larger than what is tried on.
 WORTH = 24
-#: At most a twentieth of the work of the samples asked for goes into trying candidates, as far as
-#: there are at least twice, and no more than sixteen times, as many of them as samples.
-_TRIAL_SHARE, _FEWEST, _MOST = 1 / 20, 2, 16
+#: At most a 25th of the work of the samples asked for goes into trying candidates, as far as there
+#: are at least twice, and no more than five times, as many of them as samples: among many more,
+#: some look like the mean of all on these windows by luck.
+_TRIAL_SHARE, _FEWEST, _MOST = 1 / 25, 2, 5
 _MOST_AT_ALL = 2048
 #: For more samples there would be too many candidates to hold.
 MOST_CHOSEN = _MOST_AT_ALL // _FEWEST
