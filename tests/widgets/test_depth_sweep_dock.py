@@ -116,11 +116,11 @@ def test_an_opened_sweep_brings_its_step_back(dock, viewer, swept):
 def test_the_slider_chooses_the_layers_that_are_swept(dock, viewer, qtbot, sweep):
     view = dock.settings
     view.maps.sweep.setValue(2)
-    assert tuple(view.layers.value()) == (0, 8)
-    view.layers.setValue((0, 2))  # too few for the window
-    assert tuple(view.layers.value()) == (0, 4)
-    view.layers.setValue((0, 8))
-    view.layers.setValue((2, 8))
+    assert tuple(view.layers.value()) == (0, 7)
+    view.layers.setValue((0, 1))  # too few for the window
+    assert tuple(view.layers.value()) == (0, 3)
+    view.layers.setValue((0, 7))
+    view.layers.setValue((2, 7))
     assert "layers 2–7, window of 4, 2 windows" in view.order.text()
     assert dock.model.settings().layers == (2, 8)
     run(dock, qtbot)
@@ -134,10 +134,10 @@ def test_an_opened_sweep_of_some_layers_is_not_one_of_all(dock, viewer, sweep):
     part = sweep(depth_sweep=2, layers=(2, 8))
     viewer.open(part.path, plugin="napari-ink")
     assert "layers 2–7, window of 4, 2 windows" in dock.settings.order.text()
-    assert tuple(dock.settings.layers.value()) == (2, 8)
+    assert tuple(dock.settings.layers.value()) == (2, 7)
     assert dock.model.settings().layers == (2, 8)
     assert heights(layer_of(viewer, "ink"))[:2] == PLACES[1:]
-    dock.settings.layers.setValue((0, 8))
+    dock.settings.layers.setValue((0, 7))
     assert dock.model.settings().layers is None
 
 

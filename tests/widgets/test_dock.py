@@ -123,9 +123,15 @@ def test_looking_at_a_slow_fragment_does_not_stop_the_window(dock, viewer, qtbot
 
 def test_layer_window_moves_as_one(dock):
     dock.model.layers = (0, 8)
-    dock.settings.layers.setValue((2, 8))
+    dock.settings.layers.setValue((2, 7))
     assert dock.model.layers == (0, 8)  # eight of eight layers: there is nowhere to go
-    assert tuple(dock.settings.layers.value()) == (0, 8)
+    assert tuple(dock.settings.layers.value()) == (0, 7)
+
+
+def test_the_handles_stand_at_the_first_and_the_last_layer_that_are_read(dock):
+    assert dock.settings.order.text() == "from layer 0 up to 7"
+    assert tuple(dock.settings.layers.value()) == (0, 7)
+    assert dock.settings.layers.maximum() == 7
 
 
 def test_direction_is_told_from_training_and_in_layers(dock, checkpoint, altered):

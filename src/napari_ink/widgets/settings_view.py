@@ -189,8 +189,9 @@ class SettingsView(QWidget):
         bounds = model.layer_bounds
         self.layers.setEnabled(bounds is not None)
         if bounds is not None and model.layers is not None:
-            self.layers.setRange(*bounds)
-            self.layers.setValue(model.swept_layers if model.depth_sweep else model.layers)
+            shown = model.swept_layers if model.depth_sweep else model.layers
+            self.layers.setRange(bounds[0], bounds[1] - 1)
+            self.layers.setValue((shown[0], shown[1] - 1))  # the last one, as in the note below
         self.reversed.setChecked(model.reverse_depth)
         self.as_trained.setChecked(not model.reverse_depth)
         self.order.setText(model.reading_order)
@@ -232,6 +233,7 @@ class SettingsView(QWidget):
         model = self._model
         if model.info is None or model.layer_bounds is None:
             return
+        value = value[0], value[1] + 1
         depth, bounds = min(model.info.depth, model.fragment.shape[0]), model.layer_bounds
         if model.depth_sweep:
             swept = fit_range(value, model.swept_layers, depth, bounds)
