@@ -37,6 +37,17 @@ def test_the_best_so_far_is_framed_and_maps_keep_their_places():
     assert model.maps()[1].text == "layers 4–7\nreversed\nseparation 0.300"
 
 
+def test_what_shows_no_strokes_is_the_best_of_nothing():
+    model = SweepModel()
+    assert model.verdict(complete=False) == "Stopped."
+    model.add(candidate(1, 0.02))
+    assert model.clearest is None
+    assert not any(one.best for one in model.maps())
+    assert model.verdict(complete=False) == "Stopped."
+    model.add(candidate(2, 0.3))
+    assert model.verdict(complete=False) == "Stopped. Best so far: layers 4–7, as trained."
+
+
 def test_the_verdict_names_the_way_or_says_that_nothing_shows():
     model = SweepModel()
     model.add(candidate(1, 0.02))

@@ -114,7 +114,7 @@ class LookDialog(QDialog):
         self.status.setText(self._trouble or self._summary(complete))
 
     def _summary(self, complete: bool) -> str:
-        return self.model.verdict() if complete else "Stopped."
+        return self.model.verdict(complete)
 
 
 class SweepDialog(LookDialog):
@@ -154,7 +154,7 @@ class SweepDialog(LookDialog):
 
     def _on_finished(self, complete: bool) -> None:
         super()._on_finished(complete)
-        best = self.model.best
+        best = self.model.clearest
         if best is not None and not self.maps.selectedItems():
             self.maps.setCurrentRow(self.model.candidates.index(best))
             self.take.setFocus()

@@ -51,21 +51,29 @@ class SweepModel:
 
         return best_of(self.candidates) if self.candidates else None
 
+    @property
+    def clearest(self) -> Candidate | None:
+        """The best, if it shows strokes at all."""
+        from napari_ink.analysis.separation import FAINT
+
+        best = self.best
+        return best if best is not None and best.separation >= FAINT else None
+
     def maps(self) -> list[ShownMap]:
         """Those so far, in the order of their coming, so that none moves away under the mouse."""
-        best = self.best
+        best = self.clearest
         return [
             ShownMap(_candidate_text(one), one.probability, one is best) for one in self.candidates
         ]
 
-    def verdict(self) -> str:
-        """What to do, once all are there."""
-        from napari_ink.analysis.separation import FAINT
-
-        best = self.best
-        if best is None:
+    def verdict(self, complete: bool = True) -> str:
+        """What to do, once all are there, or once somebody stopped it."""
+        best = self.clearest
+        if not complete:
+            return "Stopped." if best is None else f"Stopped. Best so far: {best.way.name}."
+        if self.best is None:
             return ""
-        if best.separation < FAINT:
+        if best is None:
             return (
                 "No map shows strokes: no ink here, none that this checkpoint finds, or the wrong "
                 "scale. “Could it show ink here?” tells which."
@@ -99,10 +107,12 @@ class ProbeModel:
                 shown.append(ShownMap(text, one.probability))
         return shown
 
-    def verdict(self) -> str:
-        """What the figures say, once all are there."""
+    def verdict(self, complete: bool = True) -> str:
+        """What the figures say, once all are there; of some they say nothing."""
         from napari_ink.analysis.probe_records import ProbeResult
 
+        if not complete:
+            return "Stopped."
         if not self.planted:
             return ""
         line = ProbeResult.of(self.planted).verdict()
