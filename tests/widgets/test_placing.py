@@ -12,7 +12,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_ink._layers import ink_arguments, ink_levels, ink_metadata
-from napari_ink.widgets.side_by_side import SideBySide, apart, in_cells
+from napari_ink.widgets.side_by_side import SideBySide, apart, font_size, in_cells
 
 place = st.tuples(*[st.floats(-1e4, 1e4)] * 3)
 voxel = st.tuples(*[st.floats(0.5, 50)] * 3)
@@ -227,3 +227,18 @@ def test_only_what_lies_on_top_of_a_cell_is_named(viewer):
     view.hide()
     assert not top.name_overlay.visible
     assert not spread.name_overlay.visible
+
+
+def test_long_names_are_written_smaller_so_that_cells_do_not_cut_them_off(viewer):
+    viewer.canvas.size = (900, 500)  # height and width
+    viewer.add_layer(ink("frag ink 7:23 4 ways sampled"))
+    before = viewer.layers["stack"].name_overlay.font_size
+    view = SideBySide(viewer)
+    view.show()
+    sizes = {layer.name_overlay.font_size for layer in viewer.layers}
+    assert len(sizes) == 1  # alike in all cells
+    assert 6 <= sizes.pop() < before
+    assert font_size("x" * 200, 250) == 6  # no smaller than can be read
+    assert font_size("ink", 250) == before
+    view.hide()
+    assert {layer.name_overlay.font_size for layer in viewer.layers} == {before}

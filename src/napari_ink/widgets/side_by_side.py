@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 _SPACING = 0.02
+_SMALLEST, _LARGEST = 6.0, 10.0  # points of a name; napari's own
+_LETTER = 1.05  # px a point
 _EDGE = 0.1  # of the whole that may lie out of sight without one having zoomed in
 
 
@@ -40,7 +42,7 @@ class SideBySide:
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self._before: dict | None = None
-        self._named: list[tuple[Layer, bool]] = []
+        self._named: list[tuple[Layer, bool, float]] = []  # was it named, and how large
         self._covered: list[Layer] = []  # whose names gave way to that of a layer above
         self._naming = True
         self._stack: Image | None = None
@@ -104,8 +106,8 @@ class SideBySide:
         grid = self._viewer.canvas.grid
         with self._same_view():
             set_grid(grid, **before)
-        for layer, visible in self._named:
-            layer.name_overlay.visible = visible
+        for layer, visible, size in self._named:
+            layer.name_overlay.visible, layer.name_overlay.font_size = visible, size
         self._named.clear()
         self.changed.emit(False)
 
@@ -157,22 +159,31 @@ class SideBySide:
                 layer.events.visible.connect(self._arrange)  # once, however often it is called
             if self._naming:
                 tops = [[layer for layer in one if layer.visible][-1] for one in inks]
-                self._name(seen + tops, right)
-            self._named = [(layer, was) for layer, was in self._named if layer in layers]
+                self._name(seen + tops, right, self._viewer.canvas.size[1] / columns)
+            self._named = [named for named in self._named if named[0] in layers]
         finally:
             self._arranging = False
 
-    def _name(self, layers: list[Image], right: list[Image]) -> None:
+    def _name(self, layers: list[Image], right: list[Image], width: float) -> None:
         """Name what is seen in each cell, and on the right nothing that lies below it."""
-        known = [layer for layer, _ in self._named]
+        known = [layer for layer, *_ in self._named]
+        size = font_size(max((layer.name for layer in layers), key=len, default=""), width)
         for layer in layers:
+            overlay = layer.name_overlay
             if layer not in known:
-                self._named.append((layer, bool(layer.name_overlay.visible)))
+                self._named.append((layer, bool(overlay.visible), overlay.font_size))
+            overlay.font_size = size
             if layer not in known or layer in self._covered:
-                layer.name_overlay.visible = True
+                overlay.visible = True
         self._covered = [layer for layer in right if layer not in layers and layer in known]
         for layer in self._covered:
             layer.name_overlay.visible = False
+
+
+def font_size(name: str, width: float) -> float:
+    """Points at which the longest name fits into a cell of so many pixels, if it can be read."""
+    fits = width / (_LETTER * max(1, len(name)))
+    return float(min(_LARGEST, max(_SMALLEST, fits)))
 
 
 def predictions(layers: Sequence[Layer]) -> list[list[Image]]:
