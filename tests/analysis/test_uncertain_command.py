@@ -105,6 +105,19 @@ def test_passes_that_are_no_samples_of_one_network_are_counted_too(sampled):
     assert "all of the 12 samples asked for" in " ".join(samples_words(kept))
 
 
+def test_a_map_that_lacks_samples_is_not_called_unpredicted(sampled, tmp_path, capsys):
+    path, label = str(sampled / "begun.ink.zarr"), str(tmp_path / "label.png")
+    Image.fromarray(np.eye(*SHAPE, dtype=np.uint8) * 255).save(label)
+    told = f"only 0% of the blocks of {path} have all their samples so far"
+    for command in (
+        ["evaluate", path, "--labels", label],
+        ["thresholds", path, "--percentile", "90"],
+        ["export", path, "--png", str(tmp_path / "a.png")],
+    ):
+        assert main(command) == 0
+        assert told in "".join(capsys.readouterr())
+
+
 def test_passes_that_no_chance_has_drawn_have_no_standard_error(sampled):
     kept = PredictionStore.open(sampled / "all.ink.zarr")
     kept.attributes["identity"] = kept.attributes["identity"] | {"monte_carlo": None}

@@ -110,9 +110,11 @@ def _record(store: PredictionStore, histogram: Histogram, kept: bool) -> dict:
 
 
 def _tell(store: PredictionStore, record: dict, kept: bool) -> None:
+    from napari_ink.cli.unfinished import unfinished_words
+
     print(f"{store.path}: {record['pixels']:,} pixels, {record['ink_pixels']:,} of them ink")
-    if store.finished < 1:
-        print(f"  only {store.finished:.0%} of it is predicted so far")
+    if (words := unfinished_words(store)) is not None:
+        print(f"  {words}")
     whose = "kept threshold" if kept else "checkpoint's threshold"
     cut = "none" if record["threshold"] is None else f"{record['threshold']:.3f}"
     print(f"  at the {whose} {cut}")

@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     """Export and say where to."""
     import sys
 
+    from napari_ink.cli.unfinished import unfinished_words
     from napari_ink.inference import export
     from napari_ink.inference.store import PredictionStore
 
@@ -50,9 +51,8 @@ def run(args: argparse.Namespace) -> int:
     if args.layer is not None and args.tiff is not None:
         raise SettingsError("--layer with --tiff", "leave it out: a TIFF has a page a layer")
     store = PredictionStore.open(args.prediction)
-    if store.finished < 1:
-        share = f"{store.finished:.0%}"
-        print(f"note: only {share} of {args.prediction} is predicted so far", file=sys.stderr)
+    if (words := unfinished_words(store)) is not None:
+        print(f"note: {words}", file=sys.stderr)
     threshold = args.threshold
     if threshold == OWN or (threshold is None and args.rle is not None):
         threshold = store.cuts

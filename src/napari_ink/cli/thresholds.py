@@ -64,14 +64,14 @@ def run(args: argparse.Namespace) -> int:
     import json
     import sys
 
+    from napari_ink.cli.unfinished import unfinished_words
     from napari_ink.inference.store import PredictionStore
 
     _check(args)
     stores = [PredictionStore.open(path) for path in args.predictions]
     for store in stores:
-        if store.finished < 1:
-            share = f"{store.finished:.0%}"
-            print(f"note: only {share} of {store.path} is predicted so far", file=sys.stderr)
+        if (words := unfinished_words(store)) is not None:
+            print(f"note: {words}", file=sys.stderr)
     parts = _parts(args, stores[0].ink.shape[-2:])
     fitted = _fit(args, stores, parts)
     if fitted.overlap and fitted.fit != fitted.report:
