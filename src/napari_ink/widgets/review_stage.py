@@ -98,10 +98,7 @@ class ReviewStage:
         self._listen(False)
         before, self._before = self._before, None
         viewer, grid, camera = self._viewer, self._viewer.canvas.grid, self._viewer.scene.camera
-        for layer in self._pictures:
-            if layer in viewer.layers:
-                viewer.layers.remove(layer)
-        self._pictures = []
+        self._take_pictures_away()
         for layer, visible, name in self._layers:
             if layer in viewer.layers:
                 layer.visible = visible
@@ -121,6 +118,15 @@ class ReviewStage:
             viewer.layers.selection.active = before["active"]
         for name in _CAMERA:
             setattr(camera, name, before["camera"][name])
+
+    def _take_pictures_away(self) -> None:
+        """Both at one go: napari lays its canvas out, and collects garbage, once a removal."""
+        viewer, mine = self._viewer, [one for one in self._pictures if one in self._viewer.layers]
+        self._pictures = []
+        for layer in mine:
+            layer.locked = False
+        viewer.layers.selection = set(mine)
+        viewer.layers.remove_selected()
 
     def _set_up(self, left: np.ndarray, right: np.ndarray, pixel: float | None) -> None:
         viewer, grid = self._viewer, self._viewer.canvas.grid
