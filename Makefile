@@ -34,7 +34,7 @@ demo: install
 	fi
 
 test: install libraries
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 slow: install libraries
 	$(BIN)/python -m pytest -m slow

@@ -500,7 +500,9 @@ def test_attributes_of_another_shape_are_one_error_that_names_the_zarr(tmp_path,
         open_fragment(tmp_path / "scan.zarr")
 
 
-@pytest.mark.parametrize("make", [damaged_chunk_2, damaged_chunk_3, damaged_strip], ids=str)
+@pytest.mark.parametrize(
+    "make", [damaged_chunk_2, damaged_chunk_3, damaged_strip], ids=lambda make: make.__name__
+)
 def test_damage_is_no_obstacle_to_what_is_whole(tmp_path, make):
     fragment = open_fragment(make(tmp_path / "src"))
     np.testing.assert_array_equal(fragment.read(None, slice(0, 20), slice(0, 35)), RAW[:, :20, :35])

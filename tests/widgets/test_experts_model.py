@@ -9,7 +9,7 @@ from napari_ink.analysis.experts import ExpertsEffect
 from napari_ink.analysis.gates import EXPERT_LABELS, GateShares, compare_gates
 from napari_ink.inference.settings import Box
 from napari_ink.models.mode import EXPERTS
-from napari_ink.widgets.experts_model import ExpertsModel, effect_words, names_of
+from napari_ink.widgets.experts_model import ExpertsModel, _short, effect_words, names_of
 
 
 def shares(task="ink", first=40.0):
@@ -118,3 +118,7 @@ def test_effect_without_label_or_ink_says_that_there_is_no_score():
     assert "No ink label here" in effect_words(effect(None))
     nothing = {"f05": float("nan"), "auc": float("nan")}
     assert "has no ink here" in effect_words(effect((nothing, nothing)))
+
+
+def test_a_score_below_1_is_not_told_as_1():
+    assert [_short(score, 3) for score in (0.9994, 0.9999, 1.0)] == [".999", ".999", "1.000"]

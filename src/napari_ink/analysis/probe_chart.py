@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_ink.analysis.detection import TARGET
 from napari_ink.analysis.figures import BLACK, BLUE, GREY, ORANGE, new_figure, tidy
-from napari_ink.analysis.probe import Planted, ProbeResult
+from napari_ink.analysis.probe_records import Planted, ProbeResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

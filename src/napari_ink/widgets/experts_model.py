@@ -235,5 +235,6 @@ def _signed(change: float) -> str:
 
 
 def _short(score: float, digits: int = 2) -> str:
-    """``.84``."""
-    return f"{score:.{digits}f}".removeprefix("0")
+    """``.84``; what is below 1 is not rounded to it."""
+    shown = min(score, 1 - 10**-digits) if score < 1 else score
+    return f"{shown:.{digits}f}".removeprefix("0")
