@@ -1,0 +1,1 @@
+"""Muon tomography: where walls are buried, voxel by voxel."""
