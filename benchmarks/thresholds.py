@@ -60,8 +60,8 @@ def headless(side: int, layers: int) -> tuple[dict, object]:
     from napari_ink.analysis.layer_histograms import LayerHistograms
     from napari_ink.analysis.parts import halves
     from napari_ink.analysis.thresholds import METRICS, best_thresholds
-    from napari_ink.widgets.thresholds_counted import Counted
-    from napari_ink.widgets.thresholds_model import ThresholdsModel
+    from napari_ink.widgets.thresholds.counted import Counted
+    from napari_ink.widgets.thresholds.model import ThresholdsModel
 
     counted, spent = [], 0.0
     for seed in range(2 * BLOCKS):
@@ -121,7 +121,7 @@ def in_the_dock(side: int, layers: int, counted) -> dict:
 
     from napari_ink._layers import ink_levels, ink_look, ink_metadata
     from napari_ink._lazy import LazyArray
-    from napari_ink.widgets.thresholds_dock import ThresholdsDock
+    from napari_ink.widgets.thresholds.dock import ThresholdsDock
 
     class Nothing:
         """A volume that is nowhere."""

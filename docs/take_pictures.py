@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QWidget
 
-    from napari_ink.widgets.predict_dock import PredictDock
+    from napari_ink.widgets.predict.dock import PredictDock
 
 SIZE = (1280, 800)
 IMAGES = Path(__file__).parent / "images"
@@ -91,7 +91,7 @@ def take_samples(viewer: Viewer, folder: Path, until: int = 7) -> PredictDock:
     PredictDock
         While the run goes on.
     """
-    from napari_ink.widgets.predict_model import Region
+    from napari_ink.widgets.predict.model import Region
 
     viewer.window.resize(*SIZE)
     viewer.open_sample("napari-ink", "fragment")

@@ -11,7 +11,7 @@ from napari_ink.inference.settings import PredictionSettings
 from napari_ink.models.checkpoint import CheckpointInfo
 from napari_ink.models.repmode import RepMode
 from napari_ink.volumes.fragment import Fragment
-from napari_ink.widgets.thresholds_commit import kept_cuts
+from napari_ink.widgets.thresholds.commit import kept_cuts
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_ink.inference.settings import Box
-from napari_ink.widgets.predict_model import Region
+from napari_ink.widgets.predict.model import Region
 
 
 @pytest.fixture
@@ -256,7 +256,7 @@ def test_opening_the_dock_imports_no_torch(make_napari_viewer_proxy, tmp_path):
     code = (
         "import sys; from qtpy.QtWidgets import QApplication; app = QApplication([]);"
         "from napari.components import ViewerModel;"
-        "from napari_ink.widgets.predict_dock import PredictDock;"
+        "from napari_ink.widgets.predict.dock import PredictDock;"
         "dock = PredictDock(ViewerModel()); dock.show(); app.processEvents();"
         "assert 'torch' not in sys.modules"
     )

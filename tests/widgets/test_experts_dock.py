@@ -12,7 +12,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QLabel
 
 from napari_ink._layers import carried, is_ink, is_stack
-from napari_ink.widgets.predict_model import Region
+from napari_ink.widgets.predict.model import Region
 from napari_ink.widgets.shared_model import _shared, shared_model
 
 PATIENCE = 60_000  # ms
@@ -73,7 +73,7 @@ def test_dock_opens_without_fragment_and_says_what_it_needs_to_redo_a_region(vie
 
 
 def test_dock_without_a_checkpoint_asks_for_one(viewer, monkeypatch):
-    monkeypatch.setattr("napari_ink.widgets.experts_dock.known_checkpoints", lambda _: [])
+    monkeypatch.setattr("napari_ink.widgets.experts.dock.known_checkpoints", lambda _: [])
     dock = open_experts(viewer)
     assert "Choose a checkpoint" in dock.gates.note.text()
     assert not dock.switches.isVisible()
@@ -398,7 +398,7 @@ def test_opening_the_dock_imports_neither_torch_nor_matplotlib():
     code = (
         "import sys; from qtpy.QtWidgets import QApplication; app = QApplication([]);"
         "from napari.components import ViewerModel;"
-        "from napari_ink.widgets import experts_dock;"
+        "from napari_ink.widgets.experts import dock as experts_dock;"
         "experts_dock.known_checkpoints = lambda _: [];"
         "dock = experts_dock.ExpertsDock(ViewerModel()); dock.show(); app.processEvents();"
         "assert not {'torch', 'matplotlib.figure'} & set(sys.modules)"

@@ -9,7 +9,7 @@ from napari_ink.analysis.experts import ExpertsEffect
 from napari_ink.analysis.gates import EXPERT_LABELS, GateShares, compare_gates
 from napari_ink.inference.settings import Box
 from napari_ink.models.mode import EXPERTS
-from napari_ink.widgets.experts_model import ExpertsModel, _short, effect_words, names_of
+from napari_ink.widgets.experts.model import ExpertsModel, _short, effect_words, names_of
 
 
 def shares(task="ink", first=40.0):

@@ -25,8 +25,8 @@ from napari_ink.inference.settings import PredictionSettings
 from napari_ink.volumes.fragment import Fragment
 from napari_ink.widgets.checkpoints import known_checkpoints, sample_checkpoint
 from napari_ink.widgets.folders import prediction_folder
-from napari_ink.widgets.prediction_request import PredictionRequest, store_path
-from napari_ink.widgets.prediction_steps import prediction_steps
+from napari_ink.widgets.predict.request import PredictionRequest, store_path
+from napari_ink.widgets.predict.steps import prediction_steps
 
 
 def saved_as(store):

@@ -11,11 +11,11 @@ from napari_ink.inference.doubts import doubts
 from napari_ink.inference.settings import Box, TileDone
 from napari_ink.models.checkpoint import CheckpointInfo
 from napari_ink.volumes.fragment import Fragment
-from napari_ink.widgets.layer_window import fit_window
-from napari_ink.widgets.predict_model import PredictModel
-from napari_ink.widgets.predict_words import checkpoint_line, fragment_line, scale_line
-from napari_ink.widgets.progress import RunProgress, duration
-from napari_ink.widgets.provenance import readable
+from napari_ink.widgets.predict.layer_window import fit_window
+from napari_ink.widgets.predict.model import PredictModel
+from napari_ink.widgets.predict.progress import RunProgress, duration
+from napari_ink.widgets.predict.provenance import readable
+from napari_ink.widgets.predict.words import checkpoint_line, fragment_line, scale_line
 
 
 def a_fragment(layers=32, voxel=8.0, first=0):

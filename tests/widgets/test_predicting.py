@@ -81,7 +81,7 @@ def test_a_plane_too_large_for_memory_is_shown_thinned_out_and_read_from_the_sto
     dock.source.choose_checkpoint(request.getfixturevalue(network))
     run(dock, qtbot)
     whole = np.asarray(inks(viewer)[-1].data)
-    monkeypatch.setattr("napari_ink.widgets.growing_ink._MOST_BYTES", whole.nbytes // 9)
+    monkeypatch.setattr("napari_ink.widgets.predict.growing_ink._MOST_BYTES", whole.nbytes // 9)
     dock.settings.tile.setValue(80)  # another tile: a store of its own
     seen = []
     dock.runner.progress.connect(lambda *_: seen.append(np.asarray(inks(viewer)[-1].data[0])))
@@ -363,7 +363,7 @@ def test_an_ink_of_a_flipped_checkpoint_is_called_reversed_only_against_its_trai
 
 
 def test_provenance_is_on_the_layer_and_can_be_read(dock, viewer, qtbot):
-    from napari_ink.widgets.provenance import ProvenanceDialog
+    from napari_ink.widgets.predict.provenance import ProvenanceDialog
 
     run(dock, qtbot)
     record = carried(inks(viewer)[0])["provenance"]
@@ -377,7 +377,7 @@ def test_provenance_is_on_the_layer_and_can_be_read(dock, viewer, qtbot):
 
 
 def test_visible_region_predicts_only_what_the_canvas_shows(dock, viewer, qtbot):
-    from napari_ink.widgets.predict_model import Region
+    from napari_ink.widgets.predict.model import Region
 
     viewer.scene.camera.zoom *= 4
     viewer.scene.camera.center = (0, 16 * 60, 16 * 60)

@@ -28,10 +28,10 @@ from napari_ink.analysis.blind_review_file import SUFFIX, ReviewFile
 from napari_ink.analysis.blind_review_pictures import Pair
 from napari_ink.analysis.blind_review_tally import tally
 from napari_ink.inference.settings import PredictionSettings
-from napari_ink.widgets.review_desk import Asked, ReviewDesk
-from napari_ink.widgets.review_dock import ReviewDock
-from napari_ink.widgets.review_source import ReviewForm
-from napari_ink.widgets.review_stage import ReviewStage
+from napari_ink.widgets.review.desk import Asked, ReviewDesk
+from napari_ink.widgets.review.dock import ReviewDock
+from napari_ink.widgets.review.source import ReviewForm
+from napari_ink.widgets.review.stage import ReviewStage
 from napari_ink.widgets.shared_model import shared_model
 
 PATIENCE = 20_000  # ms
@@ -573,7 +573,7 @@ def test_opening_the_dock_imports_no_torch():
     code = (
         "import sys; from qtpy.QtWidgets import QApplication; app = QApplication([]);"
         "from napari.components import ViewerModel;"
-        "from napari_ink.widgets import review_dock;"
+        "from napari_ink.widgets.review import dock as review_dock;"
         "dock = review_dock.ReviewDock(ViewerModel()); dock.show(); app.processEvents();"
         "assert 'torch' not in sys.modules"
     )

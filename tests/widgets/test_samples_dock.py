@@ -346,7 +346,7 @@ def test_how_samples_are_drawn_is_remembered(dock, viewer, gated):
 
 
 def test_provenance_tells_how_many_samples_there_are(viewer, headless):
-    from napari_ink.widgets.provenance import ProvenanceDialog
+    from napari_ink.widgets.predict.provenance import ProvenanceDialog
 
     viewer.open(headless[3], plugin="napari-ink")
     _, dock = viewer.window.add_plugin_dock_widget("napari-ink", "Predict ink")

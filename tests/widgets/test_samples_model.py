@@ -10,11 +10,11 @@ import pytest
 from napari_ink.inference.settings import Box, PredictionSettings, TileDone
 from napari_ink.models.checkpoint import CheckpointInfo
 from napari_ink.volumes.fragment import Fragment
-from napari_ink.widgets.predict_model import PredictModel, Region
-from napari_ink.widgets.recall import recall_samples
-from napari_ink.widgets.samples_progress import SamplesProgress
-from napari_ink.widgets.samples_words import samples_note
-from napari_ink.widgets.sweep_model import for_a_look
+from napari_ink.widgets.predict.model import PredictModel, Region
+from napari_ink.widgets.predict.recall import recall_samples
+from napari_ink.widgets.predict.samples_progress import SamplesProgress
+from napari_ink.widgets.predict.samples_words import samples_note
+from napari_ink.widgets.sweep.model import for_a_look
 
 
 def a_model(architecture="repmode", side=64, layers=16, **arguments) -> PredictModel:
@@ -167,7 +167,7 @@ def test_with_a_tolerance_time_left_is_a_bound():
 
 @pytest.mark.parametrize("samples", [1, 7, 60, 359])
 def test_every_number_has_a_place_on_the_slider(samples):
-    from napari_ink.widgets.samples_slider import MARKS, STEPS, nearest_step
+    from napari_ink.widgets.predict.samples_slider import MARKS, STEPS, nearest_step
 
     assert list(STEPS) == sorted(set(STEPS))
     assert set(MARKS) <= set(STEPS)

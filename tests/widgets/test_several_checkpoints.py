@@ -15,7 +15,7 @@ from test_samples_dock import (  # noqa: F401 (fixtures)
 
 from napari_ink.inference.settings import PredictionSettings
 from napari_ink.inference.store import PredictionStore
-from napari_ink.widgets.prediction_request import PredictionRequest, file_fingerprint, store_path
+from napari_ink.widgets.predict.request import PredictionRequest, file_fingerprint, store_path
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from qtpy.QtWidgets import QAbstractButton, QListWidget, QProgressBar
 
 from napari_ink._layers import is_ink
-from napari_ink.widgets.sweep_dialog import ProbeDialog, SweepDialog
+from napari_ink.widgets.sweep.dialog import ProbeDialog, SweepDialog
 
 PATIENCE = 60_000  # ms
 
@@ -102,7 +102,7 @@ def test_closing_while_it_runs_stops_it(viewer, dock, qtbot, end):
 
 
 def test_what_cannot_be_looked_at_is_said_beside_the_buttons(dock, qtbot):
-    from napari_ink.widgets.predict_model import Region
+    from napari_ink.widgets.predict.model import Region
 
     dock.model.region = Region.SHAPE
     dock.looks.sweep.click()
@@ -138,7 +138,7 @@ def test_every_control_has_a_tooltip(dock, qtbot):
 
 
 def test_not_predicted_is_grey_and_the_best_is_framed(qtbot):
-    from napari_ink.widgets.sweep_maps import picture
+    from napari_ink.widgets.sweep.maps import picture
 
     values = np.ones((50, 50), np.float32)
     values[:, :25] = np.nan

@@ -5,7 +5,7 @@ import numpy as np
 from napari_ink.analysis.probe_records import Planted
 from napari_ink.analysis.sweep import Candidate, Way
 from napari_ink.inference.settings import Box, PredictionSettings
-from napari_ink.widgets.sweep_model import (
+from napari_ink.widgets.sweep.model import (
     ProbeModel,
     ShownMap,
     SweepModel,

@@ -27,9 +27,9 @@ from napari_ink.analysis.layer_histograms import NONE, LayerHistograms
 from napari_ink.analysis.thresholds import best_thresholds
 from napari_ink.inference.settings import PredictionSettings
 from napari_ink.inference.store import PredictionStore
-from napari_ink.widgets import thresholds_counting
-from napari_ink.widgets.thresholds_commit import FILTERS
-from napari_ink.widgets.thresholds_counted import Scope
+from napari_ink.widgets.thresholds import counting as thresholds_counting
+from napari_ink.widgets.thresholds.commit import FILTERS
+from napari_ink.widgets.thresholds.counted import Scope
 
 DEPTH, HEIGHT, WIDTH = 8, 320, 480
 

@@ -9,10 +9,10 @@ from napari_ink.analysis.layer_histograms import NONE, LayerHistograms
 from napari_ink.analysis.parts import halves
 from napari_ink.analysis.thresholds import best_threshold, best_thresholds
 from napari_ink.errors import FragmentError
-from napari_ink.widgets.thresholds_counted import Counted, Scope
-from napari_ink.widgets.thresholds_follow import cut_limits
-from napari_ink.widgets.thresholds_model import ThresholdsModel
-from napari_ink.widgets.thresholds_words import fitted_line, number, score_line
+from napari_ink.widgets.thresholds.counted import Counted, Scope
+from napari_ink.widgets.thresholds.follow import cut_limits
+from napari_ink.widgets.thresholds.model import ThresholdsModel
+from napari_ink.widgets.thresholds.words import fitted_line, number, score_line
 
 SHAPE = (3, 40, 60)
 NAMES = ("z 4", "z 5", "z 6")

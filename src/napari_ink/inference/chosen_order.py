@@ -25,6 +25,9 @@ from napari_ink.inference.monte_carlo import LEAST_SAMPLES, MonteCarlo
 _SIZES = 12
 #: Parts of the windows that are judged on in turn.
 _FOLDS = 3
+#: Chosen ones stand for so many times the random ones asked for: their error is itself judged with
+#: an error.
+_MORE = 1.1
 #: Squared width of the kernel, in mean squared distances of a map from all maps' mean.
 _KERNEL_WIDTH = 3.0
 _AT_ONCE = 1 << 12  # pixels of all maps
@@ -92,7 +95,7 @@ def chosen_order(maps: np.ndarray, monte_carlo: MonteCarlo, begun: Sequence[int]
     sizes = np.unique(np.geomspace(least, most, _SIZES).round().astype(int))
     counts = np.arange(least, most + 1)
     told = power_law(sizes, np.array([errors(size)[-1] for size in sizes]), counts)
-    enough = np.flatnonzero(told <= 1 / monte_carlo.samples)
+    enough = np.flatnonzero(told <= 1 / (_MORE * monte_carlo.samples))
     end = int(enough[0]) if len(enough) else -1
     count = int(counts[end])
     factors = np.maximum(errors(count), told[end])

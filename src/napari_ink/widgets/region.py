@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_ink._view import focus_point, shapes_box, visible_box
 from napari_ink.errors import SettingsError
-from napari_ink.widgets.predict_model import Region
+from napari_ink.widgets.predict.model import Region
 
 if TYPE_CHECKING:
     from napari.layers import Image, Shapes

@@ -8,8 +8,8 @@ from weakref import WeakSet, WeakValueDictionary
 from psygnal import Signal
 
 from napari_ink._preferences import read_preferences
-from napari_ink.widgets.predict_model import PredictModel
-from napari_ink.widgets.samples_kept import samples_in
+from napari_ink.widgets.predict.model import PredictModel
+from napari_ink.widgets.predict.samples_kept import samples_in
 from napari_ink.widgets.side_by_side import SideBySide
 
 if TYPE_CHECKING:

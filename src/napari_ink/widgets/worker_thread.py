@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from superqt.utils import GeneratorWorker
 
 if TYPE_CHECKING:
-    from napari_ink.widgets.prediction_request import PredictionRequest
+    from napari_ink.widgets.predict.request import PredictionRequest
 
 _NICE = 10  # of 19: yields to the window, not to everything
 

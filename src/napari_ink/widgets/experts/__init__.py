@@ -1,0 +1,1 @@
+"""Ink ▸ Experts: which experts did the work, and what happens without some."""

@@ -1,0 +1,1 @@
+"""Ink ▸ Predict: choose, predict, watch the ink grow."""

@@ -1,0 +1,1 @@
+"""Ink ▸ Blind review: two predictions, nameless, region by region."""

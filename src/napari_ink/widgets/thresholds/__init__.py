@@ -1,0 +1,1 @@
+"""Ink ▸ Thresholds: where to cut, and what each cut scores."""

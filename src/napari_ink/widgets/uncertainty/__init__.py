@@ -1,0 +1,1 @@
+"""Ink ▸ Uncertainty: how sure a prediction is, and where it is not."""
