@@ -41,7 +41,11 @@ class InkNetwork(nn.Module):
         Input pixels an output pixel, along y and x.
     multiple_of : int
         Sides of the input, y and x, are multiples of this; so are the origins of tiles, without
-        which pooling would fall on another grid and change the map.
+        which pooling would fall on another grid and change the map. A multiple of
+        ``output_stride``.
+    side : int or None
+        The only side of the input, y and x, that it takes, as a transformer with learned positions
+        does, or dense layers; ``None``: any multiple of ``multiple_of``.
     halo : int
         Pixels of context around a block, a multiple of ``multiple_of``. A fresh network declares
         its receptive field, which is exact and wide; a checkpoint carries the measured one
@@ -62,6 +66,7 @@ class InkNetwork(nn.Module):
     output: Literal["layer", "volume"]
     output_stride: int = 1
     multiple_of: int
+    side: int | None = None
     halo: int
     tasks: tuple[str, ...]
     mix_at: str | None = None
@@ -118,6 +123,11 @@ class InkNetwork(nn.Module):
         if shape[2] != self.depth and self.output == "layer":
             raise SettingsError(
                 f"a volume of {shape[2]} layers", f"the network takes {self.depth} layers"
+            )
+        if self.side is not None and any(side != self.side for side in shape[3:]):
+            raise SettingsError(
+                f"a tile of {shape[3]}×{shape[4]} px",
+                f"the network takes {self.side}×{self.side} px only",
             )
         if any(side < 1 or side % self.multiple_of for side in shape[3:]):
             raise SettingsError(

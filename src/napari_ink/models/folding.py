@@ -74,6 +74,7 @@ def _like(conv: nn.Module, weight: Tensor, bias: Tensor | None) -> nn.Module:
         conv.kernel_size,
         stride=conv.stride,
         padding=conv.padding,
+        dilation=conv.dilation,
         groups=conv.groups,
         bias=bias is not None,
         device="meta",
