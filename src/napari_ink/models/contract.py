@@ -56,6 +56,8 @@ class InkNetwork(nn.Module):
     mix_at : str or None
         Name of the submodule whose output, a tensor or a tuple of them, holds all features that
         go on from there: where training may mix samples. ``None``: nowhere.
+    loss_weights : tuple of float
+        How much the loss of each of :meth:`all_logits` counts while training.
     info : CheckpointInfo or None
         Metadata, of a network that came from a file.
     """
@@ -70,6 +72,7 @@ class InkNetwork(nn.Module):
     halo: int
     tasks: tuple[str, ...]
     mix_at: str | None = None
+    loss_weights: tuple[float, ...] = (1.0,)
     info: CheckpointInfo | None = None
 
     def fold(
@@ -94,6 +97,14 @@ class InkNetwork(nn.Module):
             of factor 0 are left out of the result (:mod:`napari_ink.models.narrowing`).
         """
         raise NotImplementedError
+
+    def all_logits(self, volume: Tensor, task: Tensor) -> tuple[Tensor, ...]:
+        """What training learns from: logits at every scale, the last of them those of a call.
+
+        A network that is supervised at several scales gives one a scale, coarsest first, each
+        ``(batch, 1, y / s, x / s)`` for some s.
+        """
+        return (self(volume, task),)
 
     def mode_layers(self) -> dict[str, MoDEConv3d]:
         """The gated convolutions by name, in order; none in an ordinary network."""
